@@ -1,0 +1,154 @@
+"""What the estimators with a network share: parameters, validation and training."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.base import BaseEstimator
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import validate_data
+
+from ._compat import Interval, ParameterConstraints, StrOptions, validate_params
+
+if TYPE_CHECKING:
+    from ._torch.models import Model
+
+ACTIVATIONS = {"identity", "relu", "tanh", "logistic", "softplus", "elu", "silu"}
+
+TRAINING_CONSTRAINTS: ParameterConstraints = {
+    "n_components": [Interval(Integral, 1, None, closed="left")],
+    "hidden_layer_sizes": ["array-like"],
+    "activation": [StrOptions(ACTIVATIONS)],
+    "solver": [StrOptions({"adam", "sgd"})],
+    "alpha": [Interval(Real, 0, None, closed="left")],
+    "batch_size": [Interval(Integral, 1, None, closed="left")],
+    "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+    "max_iter": [Interval(Integral, 1, None, closed="left")],
+    "tol": [Interval(Real, 0, None, closed="left")],
+    "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+    "early_stopping": ["boolean"],
+    "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+    "warm_start": ["boolean"],
+    "random_state": ["random_state"],
+    "verbose": ["verbose"],
+    "device": [StrOptions({"auto", "cpu", "cuda", "mps"})],
+}
+
+
+@contextmanager
+def restored_on_error(estimator: BaseEstimator) -> Iterator[None]:
+    """Give the estimator its attributes back if the block fails: a failed fit loses nothing."""
+    before = vars(estimator).copy()
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise
+
+
+def validate_table(
+    estimator: BaseEstimator, X: Any, *, reset: bool
+) -> np.ndarray | sp.csr_matrix:
+    """Finite float64 rows, C-ordered or canonical CSR; the caller's X is never written to."""
+    X = validate_data(
+        estimator, X, reset=reset, accept_sparse="csr", dtype=np.float64, order="C"
+    )
+    if sp.issparse(X) and not X.has_canonical_format:
+        X = X.copy()
+        X.sum_duplicates()
+    return X
+
+
+class NetworkEstimator(BaseEstimator):
+    """Fits a `Model`: common to the plain autoencoder and the density."""
+
+    _parameter_constraints: ParameterConstraints = TRAINING_CONSTRAINTS
+    # What `Model.__init__` is given beside the table, the seed and the layer sizes.
+    _model_parameters: tuple[str, ...]
+
+    def _validate_parameters(self) -> None:
+        validate_params(self, self._parameter_constraints)
+        for size in self.hidden_layer_sizes:
+            if not isinstance(size, Integral) or size < 1:
+                raise ValueError(
+                    f"hidden_layer_sizes must hold integers of at least 1, got "
+                    f"{self.hidden_layer_sizes!r}. Use () for no hidden layer."
+                )
+
+    def _training_options(self, max_iter: int) -> Any:
+        from ._torch.models import TrainingOptions
+
+        names = ("solver", "alpha", "batch_size", "learning_rate_init", "tol", "n_iter_no_change")
+        options = {name: getattr(self, name) for name in names}
+        return TrainingOptions(
+            **options, max_iter=max_iter, verbose=bool(self.verbose), device=self.device
+        )
+
+    def _architecture(self) -> dict[str, Any]:
+        names = ("n_components", "activation", *self._model_parameters)
+        sizes = tuple(int(size) for size in self.hidden_layer_sizes)
+        return {"hidden_layer_sizes": sizes} | {name: getattr(self, name) for name in names}
+
+    def _make_model(self, X: np.ndarray | sp.csr_matrix, seed: int) -> Model:
+        raise NotImplementedError
+
+    def _train(
+        self,
+        X: np.ndarray | sp.csr_matrix,
+        X_val: np.ndarray | sp.csr_matrix | None,
+        *,
+        resume: bool,
+        max_iter: int,
+        term_weights: Callable[[int], tuple[float, ...]],
+        keep_optimizer: bool,
+    ) -> None:
+        """Train a new model on clean data, or a copy of the one there is, and keep it."""
+        rng = check_random_state(self.random_state)
+        seeds = [int(seed) for seed in rng.randint(np.iinfo(np.int32).max, size=3)]
+        if self.early_stopping and X_val is None:
+            X, X_val = self._split(X, seeds[0])
+        if resume:
+            if self._model_architecture != self._architecture():
+                raise ValueError(
+                    f"{type(self).__name__} continues a network made with "
+                    f"{self._model_architecture}, but its parameters now say "
+                    f"{self._architecture()}. Set them back, or fit anew with warm_start=False."
+                )
+            model = copy.deepcopy(self._model)
+            model.check(X)
+        else:
+            model = self._make_model(X, seeds[1])
+            self._model_architecture = self._architecture()
+            self.noise_seed_ = seeds[2]
+        if X_val is not None:
+            model.check(X_val)
+        model.train(
+            X,
+            X_val,
+            self.noise_seed_,
+            self._training_options(max_iter),
+            term_weights,
+            keep_optimizer=keep_optimizer,
+        )
+        self._model = model
+        self.n_iter_ = len(model.history.terms)
+        self.loss_curve_ = [sum(terms) for terms in model.history.terms]
+        self.validation_loss_curve_ = list(model.history.validation)
+
+    def _split(self, X: np.ndarray | sp.csr_matrix, seed: int) -> list[Any]:
+        n_val = max(1, round(self.validation_fraction * X.shape[0]))
+        if n_val >= X.shape[0]:
+            raise ValueError(
+                f"early_stopping=True with validation_fraction={self.validation_fraction} leaves "
+                f"no row to train on: n_samples={X.shape[0]}. Give more rows, or set "
+                "early_stopping=False."
+            )
+        return train_test_split(X, test_size=n_val, random_state=seed)

@@ -1,0 +1,31 @@
+"""The only place that touches scikit-learn's private or moving API."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import sklearn
+from sklearn.base import BaseEstimator
+from sklearn.utils import _safe_indexing as safe_indexing
+from sklearn.utils._param_validation import (
+    Interval,
+    StrOptions,
+    validate_parameter_constraints,
+)
+
+__all__ = ["Interval", "StrOptions", "metadata_routing_enabled", "safe_indexing", "validate_params"]
+
+ParameterConstraints = dict[str, Sequence[Any]]
+
+
+def validate_params(estimator: BaseEstimator, constraints: ParameterConstraints) -> None:
+    """Raise scikit-learn's own error for a parameter of the wrong type or out of range."""
+    validate_parameter_constraints(
+        constraints, estimator.get_params(deep=False), caller_name=type(estimator).__name__
+    )
+
+
+def metadata_routing_enabled() -> bool:
+    """Whether the user switched scikit-learn's metadata routing on."""
+    return bool(sklearn.get_config()["enable_metadata_routing"])

@@ -1,0 +1,385 @@
+"""Density estimation with a variational autoencoder."""
+
+from __future__ import annotations
+
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.base import (
+    ClassNamePrefixFeaturesOutMixin,
+    DensityMixin,
+    TransformerMixin,
+)
+from sklearn.utils import Bunch, Tags, check_array, check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from ._base import NetworkEstimator, restored_on_error, validate_table
+from ._compat import Interval, StrOptions
+
+# Share of `max_iter` over which the weight of the KL term rises to 1.
+KL_WARMUP = 0.25
+
+
+class VAEDensityEstimator(
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, NetworkEstimator
+):
+    """Density of a table, learned by a variational autoencoder.
+
+    A Gaussian encoder q(z|x) and a decoder p(x|z) are trained together to raise the evidence lower
+    bound (ELBO) on log p(x) [1]_. Dense and sparse tables are taken; a sparse one is never made
+    dense beyond a batch of rows.
+
+    Scores are in nats per row, all constants included, higher for more normal rows. They are
+    computed in float64 with draws that are the same for every row and every call, so that a row's
+    score depends on nothing but the row.
+
+    Parameters
+    ----------
+    n_components : int, default=8
+        Number of latent dimensions.
+    hidden_layer_sizes : array-like of int, default=(128,)
+        Sizes of the encoder's hidden layers; the decoder mirrors them. () for none.
+    activation : {"identity", "relu", "tanh", "logistic", "softplus", "elu", "silu"}, \
+            default="relu"
+        Activation of the hidden layers.
+    likelihood : {"auto", "bernoulli", "gaussian"}, default="auto"
+        Distribution of a feature given z. "auto" takes Bernoulli if every training value is 0 or 1,
+        Gaussian otherwise, and refuses sparse counts. "gaussian" has a mean and a variance for each
+        row and feature; it standardises columns inside, and its density is in the units of X. In
+        standardised units its variance is at least 0.001.
+    n_importance_samples : int, default=1
+        Draws of z from which a row is scored. 1 scores the ELBO: the KL divergence in closed form,
+        and the mean of log p(x|z) over ``2 * max(8, n_components)`` fixed draws. A larger number
+        scores the importance-weighted bound [2]_, which is tighter. Read when scoring: it can be
+        set after the fit.
+    solver : {"adam", "sgd"}, default="adam"
+        Optimiser; "sgd" is plain, without momentum.
+    alpha : float, default=0.0
+        Half of it times the sum of squared weights (not biases) is added to the training loss.
+    batch_size : int, default=128
+        Rows in a training step; the last step of an epoch takes what is left.
+    learning_rate_init : float, default=0.001
+        Learning rate.
+    max_iter : int, default=100
+        Largest number of epochs. Over the first quarter of them the weight of the KL divergence
+        in the loss rises linearly to 1.
+    tol : float, default=1e-4
+        Training stops when the loss (see `early_stopping`) has not fallen by more than `tol` nats
+        in `n_iter_no_change` epochs; both count from the end of that rise.
+    n_iter_no_change : int, default=10
+        See `tol`.
+    early_stopping : bool, default=False
+        Hold out `validation_fraction` of the rows, stop on their negative ELBO instead of that of
+        the training rows, and keep the weights of the best epoch.
+    validation_fraction : float, default=0.1
+        Share of rows held out by `early_stopping`.
+    warm_start : bool, default=False
+        Let `fit` continue from where the last one ended, with its optimiser, likelihood and scale.
+    random_state : int, RandomState instance or None, default=None
+        Determines initialisation, shuffling, noise and the validation split.
+    verbose : bool or int, default=False
+        Show a progress bar.
+    device : {"auto", "cpu", "cuda", "mps"}, default="cpu"
+        Where to train and score; "auto" takes a GPU where there is one.
+
+    Attributes
+    ----------
+    likelihood_ : str
+        The likelihood used.
+    loss_curve_ : list of float
+        Mean negative ELBO of the training rows in each epoch, in nats: the sum of the next two.
+    reconstruction_curve_ : list of float
+        Mean of -log p(x|z) in each epoch.
+    kl_curve_ : list of float
+        Mean KL divergence of q(z|x) from the prior in each epoch, unweighted.
+    validation_loss_curve_ : list of float
+        Mean negative ELBO of the validation rows in each epoch; empty if there are none.
+    n_iter_ : int
+        Number of epochs trained.
+    noise_seed_ : int
+        Seed of the draws that rows are scored with.
+    n_features_in_ : int
+        Number of features seen in `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of features seen in `fit`, if X had string names.
+
+    See Also
+    --------
+    VAEOutlierDetector : Flags the rows of low density.
+    AutoencoderTransformer : Codes without a density.
+
+    References
+    ----------
+    .. [1] D. P. Kingma and M. Welling, "Auto-Encoding Variational Bayes", ICLR 2014.
+    .. [2] Y. Burda, R. Grosse and R. Salakhutdinov, "Importance Weighted Autoencoders", ICLR 2016.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skvae import VAEDensityEstimator
+    >>> X = np.tile([[1, 1, 0, 0], [0, 0, 1, 1]], (100, 1))
+    >>> density = VAEDensityEstimator(n_components=1, max_iter=50, random_state=0).fit(X)
+    >>> density.likelihood_
+    'bernoulli'
+    >>> seen, unseen = density.score_samples([[1, 1, 0, 0], [1, 0, 1, 0]])
+    >>> bool(seen > unseen)
+    True
+    """
+
+    _parameter_constraints = NetworkEstimator._parameter_constraints | {
+        "likelihood": [StrOptions({"auto", "bernoulli", "gaussian"})],
+        "n_importance_samples": [Interval(Integral, 1, None, closed="left")],
+    }
+    _model_parameters = ("likelihood",)
+
+    def __init__(
+        self,
+        n_components=8,
+        *,
+        hidden_layer_sizes=(128,),
+        activation="relu",
+        likelihood="auto",
+        n_importance_samples=1,
+        solver="adam",
+        alpha=0.0,
+        batch_size=128,
+        learning_rate_init=1e-3,
+        max_iter=100,
+        tol=1e-4,
+        n_iter_no_change=10,
+        early_stopping=False,
+        validation_fraction=0.1,
+        warm_start=False,
+        random_state=None,
+        verbose=False,
+        device="cpu",
+    ):
+        self.n_components = n_components
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.likelihood = likelihood
+        self.n_importance_samples = n_importance_samples
+        self.solver = solver
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.learning_rate_init = learning_rate_init
+        self.max_iter = max_iter
+        self.tol = tol
+        self.n_iter_no_change = n_iter_no_change
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.verbose = verbose
+        self.device = device
+
+    def fit(self, X, y=None, *, X_val=None):
+        """Learn the density of the rows of X.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training rows.
+        y : Ignored
+            Present for API consistency.
+        X_val : {array-like, sparse matrix} of shape (n_val_samples, n_features), default=None
+            Rows that stop the training as `early_stopping` does, in place of rows split off from X.
+
+        Returns
+        -------
+        self : VAEDensityEstimator
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If a parameter or value is not allowed, or the training diverges. The estimator is then
+            as it was before.
+        """
+        with restored_on_error(self):
+            self._validate_parameters()
+            resume = self.warm_start and hasattr(self, "_model")
+            n_warmup = 0.0 if resume else KL_WARMUP * self.max_iter
+            self._fit(X, X_val, resume=resume, max_iter=self.max_iter, n_warmup=n_warmup)
+        return self
+
+    def partial_fit(self, X, y=None):
+        """Train for one epoch on a chunk of rows.
+
+        The first chunk fixes likelihood and scale. The KL divergence has its full weight.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training rows.
+        y : Ignored
+            Present for API consistency.
+
+        Returns
+        -------
+        self : VAEDensityEstimator
+            The estimator after one more epoch.
+
+        Raises
+        ------
+        ValueError
+            As in `fit`; the estimator is then as it was before.
+        """
+        with restored_on_error(self):
+            self._validate_parameters()
+            self._fit(X, None, resume=hasattr(self, "_model"), max_iter=1, partial=True)
+        return self
+
+    def _fit(self, X, X_val, *, resume, max_iter, n_warmup=0.0, partial=False):
+        from ._torch.objective import kl_weight
+
+        X = validate_table(self, X, reset=not resume)
+        if X_val is not None:
+            X_val = validate_table(self, X_val, reset=False)
+        self._train(
+            X,
+            X_val,
+            resume=resume,
+            max_iter=max_iter,
+            term_weights=lambda epoch: (1.0, kl_weight(epoch, n_warmup)),
+            keep_optimizer=partial or self.warm_start,
+        )
+        self._sparse_in = sp.issparse(X)
+        self._n_features_out = self.n_components
+        self.likelihood_ = self._model.likelihood.name
+        terms = self._model.history.terms
+        self.reconstruction_curve_ = [reconstruction for reconstruction, _ in terms]
+        self.kl_curve_ = [kl for _, kl in terms]
+
+    def _make_model(self, X, seed):
+        from ._torch.models import DensityModel
+
+        return DensityModel(X, seed=seed, **self._architecture())
+
+    def score_samples(self, X):
+        """Bound on log p(x) of each row.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows to score.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,)
+            Nats; for Gaussian features a log-density in the units of X. Higher is more normal.
+
+        Raises
+        ------
+        ValueError
+            If X has another number of features, or a value the likelihood does not allow.
+        """
+        check_is_fitted(self)
+        return self._score_samples(validate_table(self, X, reset=False))
+
+    def _score_samples(self, X: np.ndarray | sp.csr_matrix) -> np.ndarray:
+        return self._model.score_samples(X, **self._scoring_options())
+
+    def _scoring_options(self) -> dict[str, Any]:
+        self._validate_parameters()
+        return {
+            "seed": self.noise_seed_,
+            "n_importance_samples": self.n_importance_samples,
+            "device": self.device,
+        }
+
+    def score(self, X, y=None):
+        """Mean of `score_samples` over the rows, for cross-validation.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows to score.
+        y : Ignored
+            Present for API consistency.
+
+        Returns
+        -------
+        score : float
+            Nats per row.
+        """
+        return float(np.mean(self.score_samples(X)))
+
+    def _feature_contributions(self, X: np.ndarray | sp.csr_matrix) -> Bunch:
+        """See `VAEOutlierDetector.feature_contributions`; X is clean."""
+        baseline, entries, latent = self._model.contributions(X, **self._scoring_options())
+        if sp.issparse(X):
+            entries = sp.csr_matrix((entries, X.indices, X.indptr), shape=X.shape)
+        return Bunch(contributions=entries, baseline=baseline, latent=latent)
+
+    def transform(self, X):
+        """Posterior mean of z for each row.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows to encode.
+
+        Returns
+        -------
+        Z : ndarray of shape (n_samples, n_components)
+            Mean of q(z|x).
+        """
+        check_is_fitted(self)
+        return self._model.encode(validate_table(self, X, reset=False), self.device)
+
+    def inverse_transform(self, Z):
+        """Mean of p(x|z) for each latent point.
+
+        Parameters
+        ----------
+        Z : array-like of shape (n_samples, n_components)
+            Latent points.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+            Probabilities of a one (Bernoulli), or means in the units of X (Gaussian). Dense, also
+            after a sparse fit.
+        """
+        check_is_fitted(self)
+        return self._model.decode(check_latent(Z, self._n_features_out), self.device)
+
+    def sample(self, n_samples=1, random_state=None):
+        """Draw rows from the model: z from the prior, then x from the decoder.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            Number of rows.
+        random_state : int, RandomState instance or None, default=None
+            Determines the draws.
+
+        Returns
+        -------
+        X : {ndarray, CSR matrix} of shape (n_samples, n_features)
+            CSR if the model was fitted on a sparse matrix.
+        """
+        check_is_fitted(self)
+        if not isinstance(n_samples, Integral) or n_samples < 1:
+            raise ValueError(f"n_samples must be an integer of at least 1, got {n_samples!r}.")
+        seed = int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
+        return self._model.sample(int(n_samples), seed, self.device, sparse=self._sparse_in)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+
+def check_latent(Z: Any, n_components: int) -> np.ndarray:
+    """Latent points as a clean float64 array of the right width."""
+    Z = check_array(Z, dtype=np.float64, order="C", input_name="Z")
+    if Z.shape[1] != n_components:
+        raise ValueError(
+            f"Z has {Z.shape[1]} columns, but inverse_transform expects one for each of the "
+            f"{n_components} components."
+        )
+    return Z

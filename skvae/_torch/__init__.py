@@ -1,0 +1,1 @@
+"""Networks, likelihoods, bounds and the training loop. Knows nothing of scikit-learn."""

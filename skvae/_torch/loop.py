@@ -1,0 +1,158 @@
+"""The training loop, in a few named steps."""
+
+from __future__ import annotations
+
+import copy
+import math
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Generator, Tensor, nn
+from tqdm import tqdm
+
+from .likelihoods import Table
+from .networks import Linear
+from .objective import MAX_ROWS
+
+# Rows of a table to the terms of their loss, each (n_rows,).
+RowLosses = Callable[[Table], tuple[Tensor, ...]]
+
+
+@dataclass
+class Plateau:
+    """Says when a loss has stopped falling by more than `tol` for `patience` epochs."""
+
+    tol: float
+    patience: int
+    best: float = math.inf
+    n_stalled: int = 0
+
+    def update(self, loss: float) -> bool:
+        """Take the loss of one more epoch; say whether to stop."""
+        self.n_stalled = self.n_stalled + 1 if loss > self.best - self.tol else 0
+        self.best = min(self.best, loss)
+        return self.n_stalled >= self.patience
+
+
+@dataclass
+class History:
+    """Losses of the epochs so far: the mean over rows of each term, and of the validation rows."""
+
+    terms: list[tuple[float, ...]] = field(default_factory=list)
+    validation: list[float] = field(default_factory=list)
+
+
+def make_optimizer(
+    network: nn.Module, solver: str, learning_rate: float, alpha: float
+) -> torch.optim.Optimizer:
+    """Plain SGD or Adam; `alpha / 2` times the squared weights, not biases, joins the loss."""
+    weights = [layer.weight for layer in network.modules() if isinstance(layer, Linear)]
+    biases = [layer.bias for layer in network.modules() if isinstance(layer, Linear)]
+    groups: list[dict[str, Any]] = [
+        {"params": weights, "weight_decay": alpha},
+        {"params": biases, "weight_decay": 0.0},
+    ]
+    solvers = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
+    return solvers[solver](groups, lr=learning_rate, fused=True)
+
+
+def train_epoch(
+    row_losses: RowLosses,
+    weights: tuple[float, ...],
+    X: Table,
+    optimizer: torch.optim.Optimizer,
+    generator: Generator,
+    batch_size: int,
+) -> tuple[float, ...]:
+    """One pass over all rows in random order; the mean of each unweighted term over the rows.
+
+    A batch is worked off in pieces of at most `MAX_ROWS` rows, whose gradients add up.
+    """
+    n_rows = X.shape[0]
+    order = torch.randperm(n_rows, generator=generator).numpy()
+    totals = np.zeros(len(weights))
+    for start in range(0, n_rows, batch_size):
+        batch = order[start : start + batch_size]
+        optimizer.zero_grad()
+        for piece in np.split(batch, range(MAX_ROWS, len(batch), MAX_ROWS)):
+            sums = [term.sum() for term in row_losses(X[piece])]
+            loss = sum(weight * term for weight, term in zip(weights, sums, strict=True))
+            (loss / len(batch)).backward()
+            totals += [term.item() for term in sums]
+        optimizer.step()
+        if not np.isfinite(totals).all():
+            break
+    return tuple(totals / n_rows)
+
+
+def train(
+    network: nn.Module,
+    row_losses: RowLosses,
+    term_weights: Callable[[int], tuple[float, ...]],
+    X: Table,
+    *,
+    optimizer: torch.optim.Optimizer,
+    generator: Generator,
+    batch_size: int,
+    max_iter: int,
+    plateau: Plateau,
+    validate: Callable[[], float] | None = None,
+    verbose: bool = False,
+) -> History:
+    """Train in place for at most `max_iter` epochs.
+
+    `term_weights(epoch)` weighs the terms of the loss in an epoch, counted from 1. Once all weights
+    are 1, training stops on a plateau of the loss; with `validate`, on a plateau of what that
+    returns, and the weights of the best epoch come back. Ctrl-C stops early, with a warning.
+
+    Raises
+    ------
+    ValueError
+        If the loss or a weight is no longer finite.
+    """
+    history = History()
+    best_state: dict[str, Tensor] | None = None
+    progress = tqdm(range(1, max_iter + 1), disable=not verbose, unit="epoch")
+    try:
+        for epoch in progress:
+            weights = term_weights(epoch)
+            terms = train_epoch(row_losses, weights, X, optimizer, generator, batch_size)
+            loss = sum(terms)
+            check_finite(loss, network, epoch, optimizer.param_groups[0]["lr"])
+            history.terms.append(terms)
+            if validate is not None:
+                loss = validate()
+                history.validation.append(loss)
+            progress.set_postfix(loss=f"{loss:.4g}")
+            if min(weights) < 1:
+                continue
+            if validate is not None and loss < plateau.best:
+                best_state = copy.deepcopy(network.state_dict())
+            if plateau.update(loss):
+                break
+    except KeyboardInterrupt:
+        warnings.warn(
+            f"Training was interrupted in epoch {len(history.terms) + 1} of {max_iter}; the "
+            "estimator keeps the weights it had reached.",
+            stacklevel=2,
+        )
+    finally:
+        progress.close()
+    if best_state is not None:
+        network.load_state_dict(best_state)
+    return history
+
+
+def check_finite(loss: float, network: nn.Module, epoch: int, learning_rate: float) -> None:
+    """Raise a ValueError that says what to try if the training has diverged."""
+    weights_finite = all(bool(p.isfinite().all()) for p in network.parameters())
+    if math.isfinite(loss) and weights_finite:
+        return
+    raise ValueError(
+        f"The loss is not finite in epoch {epoch} (learning_rate_init={learning_rate:g}). Try a "
+        "smaller learning_rate_init (a tenth, say), solver='adam', or rescaled data."
+    )

@@ -1,0 +1,375 @@
+"""Trained models: arrays in, arrays out. The estimators hold one and never see a tensor."""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from torch import Generator, Tensor, nn
+
+from .device import scoring_device, training_device
+from .likelihoods import (
+    LIKELIHOODS,
+    Bernoulli,
+    Table,
+    check_unit_interval,
+    choose_likelihood,
+    is_binary,
+    stored_values,
+)
+from .loop import History, Plateau, make_optimizer, train
+from .networks import ACTIVATIONS, VAE, Autoencoder
+from .objective import (
+    elbo_noise,
+    elbo_terms,
+    expected_terms,
+    importance_noise,
+    kl_weight,
+    log_density,
+    rows_per_block,
+    squared_error,
+)
+from .sparse import Batch, CSRBatch, as_batch, sum_entries
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """How to train: the estimator's parameters of the same names."""
+
+    solver: str
+    alpha: float
+    batch_size: int
+    learning_rate_init: float
+    max_iter: int
+    tol: float
+    n_iter_no_change: int
+    verbose: bool
+    device: str
+
+
+def blocks(X: Table, n_rows: int) -> Iterator[Table]:
+    """Consecutive rows of a table, `n_rows` at a time."""
+    return (X[start : start + n_rows] for start in range(0, X.shape[0], n_rows))
+
+
+class Model(ABC):
+    """A network with what it takes to train it on, score with it, and pickle it.
+
+    The network trains in float32 on the device asked for; everything is scored by a copy in
+    float64, made when it is first needed. A pickle holds CPU tensors, and no copy.
+    """
+
+    def __init__(self, network: nn.Module, generator: Generator):
+        self.network = network
+        self.generator = generator
+        self.history = History()
+        self._optimizer_state: dict[str, Any] | None = None
+        self._scorer: tuple[str, nn.Module] | None = None
+
+    @abstractmethod
+    def check(self, X: Table) -> None:
+        """Raise a ValueError that names the column of a value the model has no loss for."""
+
+    @abstractmethod
+    def row_losses(self, rows: Table) -> tuple[Tensor, ...]:
+        """Terms of the training loss of each row."""
+
+    @abstractmethod
+    def validation_loss(self, X: Table, seed: int) -> float:
+        """Mean loss of rows that are not trained on, the same at each call."""
+
+    def train(
+        self,
+        X: Table,
+        X_val: Table | None,
+        seed: int,
+        options: TrainingOptions,
+        term_weights: Callable[[int], tuple[float, ...]],
+        *,
+        keep_optimizer: bool,
+    ) -> None:
+        """Train on X, from wherever the network is; `X_val` stops the training if given."""
+        self.network.to(training_device(options.device))
+        optimizer = make_optimizer(
+            self.network, options.solver, options.learning_rate_init, options.alpha
+        )
+        if self._optimizer_state is not None and self._optimizer_state["solver"] == options.solver:
+            groups = optimizer.state_dict()["param_groups"]
+            state = self._optimizer_state["state"]
+            optimizer.load_state_dict({"state": state, "param_groups": groups})
+        history = train(
+            self.network,
+            self.row_losses,
+            term_weights,
+            X,
+            optimizer=optimizer,
+            generator=self.generator,
+            batch_size=options.batch_size,
+            max_iter=options.max_iter,
+            plateau=Plateau(options.tol, options.n_iter_no_change),
+            validate=None if X_val is None else lambda: self.validation_loss(X_val, seed),
+            verbose=options.verbose,
+        )
+        self.history.terms += history.terms
+        self.history.validation += history.validation
+        self._scorer = None
+        self._optimizer_state = None
+        if keep_optimizer:
+            state = optimizer.state_dict()["state"]
+            self._optimizer_state = {"solver": options.solver, "state": state}
+
+    def scorer(self, device: str) -> Any:
+        """Float64 copy of the network on the device to score on."""
+        if self._scorer is None or self._scorer[0] != device:
+            network = copy.deepcopy(self.network).double().requires_grad_(False)
+            self._scorer = (device, network.to(scoring_device(device)))
+        return self._scorer[1]
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = vars(self) | {"_scorer": None, "network": copy.deepcopy(self.network).cpu()}
+        if self._optimizer_state is not None:
+            moments = {
+                index: {name: value.cpu() for name, value in parameter.items()}
+                for index, parameter in self._optimizer_state["state"].items()
+            }
+            state["_optimizer_state"] = self._optimizer_state | {"state": moments}
+        return state
+
+
+class DensityModel(Model):
+    """A variational autoencoder with its likelihood."""
+
+    network: VAE
+
+    def __init__(
+        self,
+        X: Table,
+        *,
+        likelihood: str,
+        n_components: int,
+        hidden_layer_sizes: Sequence[int],
+        activation: str,
+        seed: int,
+    ):
+        name = choose_likelihood(X) if likelihood == "auto" else likelihood
+        self.likelihood = LIKELIHOODS[name]()
+        self.check(X)
+        generator = Generator().manual_seed(seed)
+        network = VAE(
+            X.shape[1],
+            n_components,
+            hidden_layer_sizes,
+            activation,
+            self.likelihood.n_outputs,
+            generator,
+        )
+        self.likelihood.initialise(X, list(network.outputs))
+        super().__init__(network, generator)
+
+    def check(self, X: Table) -> None:
+        self.likelihood.check(X)
+
+    def row_losses(self, rows: Table) -> tuple[Tensor, ...]:
+        x = self._prepare(rows, self.network)
+        return elbo_terms(self.network, self.likelihood, x, self.generator)
+
+    def validation_loss(self, X: Table, seed: int) -> float:
+        return -float(np.mean(self._log_density(X, self.network, seed, 1)))
+
+    def score_samples(
+        self, X: Table, *, seed: int, n_importance_samples: int, device: str
+    ) -> np.ndarray:
+        """Bound on log p(x) of each row, in nats."""
+        self.check(X)
+        return self._log_density(X, self.scorer(device), seed, n_importance_samples)
+
+    def contributions(
+        self, X: Table, *, seed: int, n_importance_samples: int, device: str
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Split each row's score into its baseline, its entries (in CSR order) and the rest."""
+        self.check(X)
+        network = self.scorer(device)
+        noise = self._noise(network, seed, n_importance_samples)
+        parts = []
+        for rows in blocks(X, rows_per_block(X.shape[1], len(noise))):
+            x = self._prepare(rows, network)
+            score, weights = log_density(
+                network, self.likelihood, x, noise, importance_weighted=n_importance_samples > 1
+            )
+            baseline, entries = expected_terms(
+                network, self.likelihood, x, x, noise, weights
+            )
+            latent = score - baseline - sum_entries(entries, x)
+            if sp.issparse(rows) and not isinstance(x, CSRBatch):
+                # Entries of a sparse row say what a value changes against a zero in its place.
+                zero = self._prepare(np.zeros(rows.shape), network)
+                _, at_zero = expected_terms(network, self.likelihood, x, zero, noise, weights)
+                baseline = baseline + at_zero.sum(-1)
+                stored = as_batch(rows, at_zero.device)
+                entries = (entries - at_zero)[stored.rows, stored.columns]
+            parts.append([part.cpu().numpy() for part in (baseline, entries, latent)])
+        baselines, all_entries, latents = zip(*parts, strict=True)
+        return tuple(np.concatenate(part) for part in (baselines, all_entries, latents))
+
+    def encode(self, X: Table, device: str) -> np.ndarray:
+        """Posterior means, (n_rows, n_components)."""
+        self.check(X)
+        network = self.scorer(device)
+        with torch.no_grad():
+            means = [
+                network.encode(self._prepare(rows, network))[0].cpu()
+                for rows in blocks(X, rows_per_block(X.shape[1]))
+            ]
+        return torch.cat(means).numpy()
+
+    def decode(self, Z: np.ndarray, device: str) -> np.ndarray:
+        """Mean of p(x|z) in the units of the table, (n_rows, n_features)."""
+        return np.concatenate(
+            [self.likelihood.mean(outputs).cpu().numpy() for outputs in self._decoded(Z, device)]
+        )
+
+    def sample(self, n_samples: int, seed: int, device: str, *, sparse: bool) -> Table:
+        """Rows drawn from the model, as an array or CSR matrix."""
+        generator = Generator().manual_seed(seed)
+        shape = (n_samples, self.network.mean.bias.numel())
+        Z = torch.randn(shape, generator=generator, dtype=torch.float64).numpy()
+        drawn = (
+            self.likelihood.sample(outputs, generator).numpy()
+            for outputs in self._decoded(Z, device)
+        )
+        if sparse:
+            return sp.vstack([sp.csr_matrix(rows) for rows in drawn], format="csr")
+        return np.concatenate(list(drawn))
+
+    def _prepare(self, rows: Table, network: VAE) -> Batch:
+        weight = network.mean.weight
+        return self.likelihood.prepare(as_batch(rows, weight.device), weight.dtype)
+
+    def _noise(self, network: VAE, seed: int, n_importance_samples: int) -> Tensor:
+        n_components = network.mean.bias.numel()
+        if n_importance_samples == 1:
+            return elbo_noise(seed, n_components)
+        return importance_noise(seed, n_importance_samples, n_components)
+
+    def _log_density(
+        self, X: Table, network: VAE, seed: int, n_importance_samples: int
+    ) -> np.ndarray:
+        noise = self._noise(network, seed, n_importance_samples)
+        importance_weighted = n_importance_samples > 1
+        scores = []
+        for rows in blocks(X, rows_per_block(X.shape[1], len(noise))):
+            x = self._prepare(rows, network)
+            score, _ = log_density(
+                network, self.likelihood, x, noise, importance_weighted=importance_weighted
+            )
+            scores.append(score.cpu().numpy())
+        return np.concatenate(scores)
+
+    def _decoded(self, Z: np.ndarray, device: str) -> Iterator[list[Tensor]]:
+        network = self.scorer(device)
+        n_features = network.outputs[0].bias.numel()
+        for z in blocks(Z, rows_per_block(n_features)):
+            with torch.no_grad():
+                yield network.decode(as_batch(z, network.mean.weight.device))
+
+
+class AutoencoderModel(Model):
+    """A plain autoencoder with its loss and output activation."""
+
+    network: Autoencoder
+
+    def __init__(
+        self,
+        X: Table,
+        *,
+        loss: str,
+        n_components: int,
+        hidden_layer_sizes: Sequence[int],
+        activation: str,
+        code_activation: str,
+        out_activation: str,
+        seed: int,
+    ):
+        self.loss = loss
+        if loss == "auto":
+            self.loss = "binary_cross_entropy" if is_binary(X) else "squared_error"
+        self.out_activation = out_activation
+        if out_activation == "auto":
+            values = stored_values(X)
+            in_unit_interval = bool(np.all((values >= 0) & (values <= 1)))
+            self.out_activation = "logistic" if in_unit_interval else "identity"
+        if self.loss == "binary_cross_entropy":
+            if self.out_activation != "logistic":
+                raise ValueError(
+                    "loss='binary_cross_entropy' needs out_activation='logistic' (or 'auto'), got "
+                    f"{out_activation!r}. With another output use loss='squared_error'."
+                )
+        self.check(X)
+        generator = Generator().manual_seed(seed)
+        network = Autoencoder(
+            X.shape[1], n_components, hidden_layer_sizes, activation, code_activation, generator
+        )
+        super().__init__(network, generator)
+
+    def check(self, X: Table) -> None:
+        if self.loss == "binary_cross_entropy":
+            check_unit_interval(X, "Binary cross entropy", "loss='squared_error'")
+
+    def row_losses(self, rows: Table) -> tuple[Tensor, ...]:
+        return (self._row_errors(rows, self.network),)
+
+    def validation_loss(self, X: Table, seed: int) -> float:
+        return float(np.mean(self._errors(X, self.network)))
+
+    def reconstruction_error(self, X: Table, device: str) -> np.ndarray:
+        """Loss of each row, (n_rows,)."""
+        self.check(X)
+        return self._errors(X, self.scorer(device))
+
+    def encode(self, X: Table, device: str) -> np.ndarray:
+        """Codes, (n_rows, n_components)."""
+        network = self.scorer(device)
+        with torch.no_grad():
+            codes = [
+                network.encode(self._prepare(rows, network)).cpu()
+                for rows in blocks(X, rows_per_block(X.shape[1]))
+            ]
+        return torch.cat(codes).numpy()
+
+    def decode(self, Z: np.ndarray, device: str) -> np.ndarray:
+        """Reconstructions from codes, (n_rows, n_features)."""
+        network = self.scorer(device)
+        activate = ACTIVATIONS[self.out_activation]
+        n_features = network.output.bias.numel()
+        with torch.no_grad():
+            rows = [
+                activate(network.decode(as_batch(z, network.output.weight.device))).cpu()
+                for z in blocks(Z, rows_per_block(n_features))
+            ]
+        return torch.cat(rows).numpy()
+
+    def _prepare(self, rows: Table, network: Autoencoder) -> Batch:
+        weight = network.output.weight
+        return as_batch(rows, weight.device).to(weight.dtype)
+
+    def _row_errors(self, rows: Table, network: Autoencoder) -> Tensor:
+        x = self._prepare(rows, network)
+        output = network.decode(network.encode(x))
+        if self.loss == "binary_cross_entropy":
+            return -Bernoulli().log_prob([output], x)
+        return squared_error(ACTIVATIONS[self.out_activation](output), x)
+
+    @torch.no_grad()
+    def _errors(self, X: Table, network: Autoencoder) -> np.ndarray:
+        return np.concatenate(
+            [
+                self._row_errors(rows, network).cpu().numpy()
+                for rows in blocks(X, rows_per_block(X.shape[1]))
+            ]
+        )

@@ -1,0 +1,75 @@
+"""Rows of a table as tensors: dense rows become a matrix, CSR rows stay index lists."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class CSRBatch:
+    """Rows of a CSR matrix: the stored entries, row after row.
+
+    Attributes
+    ----------
+    columns, values : Tensor of shape (n_stored,)
+        Column and value of each stored entry.
+    rows : Tensor of shape (n_stored,)
+        Row of each stored entry, counted from the start of the batch.
+    offsets : Tensor of shape (n_rows + 1,)
+        Where each row starts in `columns` and `values`; the last is n_stored.
+    n_features : int
+    """
+
+    columns: Tensor
+    values: Tensor
+    rows: Tensor
+    offsets: Tensor
+    n_features: int
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def to(self, dtype: torch.dtype) -> CSRBatch:
+        """Give the same entries with values of another floating-point type."""
+        values = self.values.to(dtype)
+        return CSRBatch(self.columns, values, self.rows, self.offsets, self.n_features)
+
+    def to_dense(self) -> Tensor:
+        """Write the rows out; only ever called on one batch."""
+        dense = self.values.new_zeros(len(self), self.n_features)
+        dense[self.rows, self.columns] = self.values
+        return dense
+
+
+Batch = Tensor | CSRBatch
+
+
+def as_batch(rows: np.ndarray | sp.csr_matrix, device: torch.device) -> Batch:
+    """Move rows, a float64 array or CSR matrix, to `device`; nobody may write to them there."""
+    if not sp.issparse(rows):
+        return torch.from_numpy(rows if rows.flags.writeable else rows.copy()).to(device)
+    lengths = np.diff(rows.indptr)
+    return CSRBatch(
+        columns=torch.from_numpy(rows.indices.astype(np.int64, copy=False)).to(device),
+        values=torch.from_numpy(rows.data).to(device),
+        rows=torch.from_numpy(np.repeat(np.arange(len(lengths)), lengths)).to(device),
+        offsets=torch.from_numpy(rows.indptr.astype(np.int64, copy=False)).to(device),
+        n_features=rows.shape[1],
+    )
+
+
+def sum_entries(entries: Tensor, batch: Batch) -> Tensor:
+    """Sum the entries of each row, with any number of leading dimensions.
+
+    `entries` is (..., n_rows, n_features) for a dense batch and (..., n_stored) for a CSR batch;
+    the result is (..., n_rows).
+    """
+    if isinstance(batch, Tensor):
+        return entries.sum(-1)
+    sums = entries.new_zeros(*entries.shape[:-1], len(batch))
+    return sums.index_add(-1, batch.rows, entries)
