@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import sklearn
 from sklearn.base import BaseEstimator
 from sklearn.utils import _safe_indexing as safe_indexing
+from sklearn.utils._metadata_requests import _raise_for_params
 from sklearn.utils._param_validation import (
     Interval,
     StrOptions,
     validate_parameter_constraints,
 )
 
-__all__ = ["Interval", "StrOptions", "metadata_routing_enabled", "safe_indexing", "validate_params"]
+__all__ = ["Interval", "StrOptions", "refuse_unrouted_metadata", "safe_indexing", "validate_params"]
 
 ParameterConstraints = dict[str, Sequence[Any]]
 
@@ -26,6 +26,6 @@ def validate_params(estimator: BaseEstimator, constraints: ParameterConstraints)
     )
 
 
-def metadata_routing_enabled() -> bool:
-    """Whether the user switched scikit-learn's metadata routing on."""
-    return bool(sklearn.get_config()["enable_metadata_routing"])
+def refuse_unrouted_metadata(estimator: BaseEstimator, metadata: dict[str, Any]) -> None:
+    """Raise scikit-learn's own error for metadata when its metadata routing is switched off."""
+    _raise_for_params(metadata, estimator, "fit")

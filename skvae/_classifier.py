@@ -1,0 +1,322 @@
+"""Any outlier detector as a binary classifier."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import (
+    BaseEstimator,
+    ClassifierMixin,
+    MetaEstimatorMixin,
+    clone,
+    is_outlier_detector,
+)
+from sklearn.utils import Tags, assert_all_finite, column_or_1d, get_tags
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
+
+from ._base import restored_on_error
+from ._compat import StrOptions, refuse_unrouted_metadata, safe_indexing, validate_params
+
+
+def _fitted_estimator_has(name):
+    return lambda self: hasattr(self.estimator_, name)
+
+
+class OutlierClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
+    """Outlier detector as a binary classifier with the labels of the data.
+
+    Labels only name the two classes, choose the rows to fit on, and serve those who tune; the
+    detector itself never sees them. With it scikit-learn's tools for classifiers work on a
+    detector: ``scoring="f1"``, `TunedThresholdClassifierCV`, `FixedThresholdClassifier`,
+    `CalibratedClassifierCV`, ROC and precision-recall displays.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Outlier detector with scikit-learn's signs (`decision_function` is negative for outliers),
+        or a pipeline that ends in one. X is handed to it as it is: dense, sparse or raw text.
+    fit_on : {"all", "inliers"}, default="all"
+        Rows to fit the detector on; "inliers" leaves out those labelled as outliers (novelty
+        detection).
+    outlier_label : label, default=None
+        The label that means outlier; None for the rarer of the two, in a tie `classes_[1]`.
+
+    Attributes
+    ----------
+    estimator_ : estimator
+        The fitted detector.
+    classes_ : ndarray of shape (2,)
+        The labels, sorted.
+    outlier_label_ : label
+        The label that means outlier.
+    n_features_in_ : int
+        Number of features seen in `fit`, if the detector knows it.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of features seen in `fit`, if the detector knows them.
+
+    See Also
+    --------
+    skvae.metrics.make_outlier_scorer : Scores a bare detector against labels.
+
+    Notes
+    -----
+    The probability of the outlier class is 0.5 at the detector's threshold. On either side it
+    follows the ranks of the training rows' decision values, interpolated: half-way between 0.5 and
+    1 lies the median of the training rows that the detector flags. It is not calibrated
+    (`CalibratedClassifierCV` is there for that), but evenly spread, so that a search over equally
+    spaced thresholds, as in `TunedThresholdClassifierCV`, meets as many rows at each step.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.ensemble import IsolationForest
+    >>> from skvae import OutlierClassifier
+    >>> X = np.r_[np.random.RandomState(0).randn(95, 2), np.full((5, 2), 9.0)]
+    >>> y = np.array(["ham"] * 95 + ["spam"] * 5)
+    >>> classifier = OutlierClassifier(IsolationForest(random_state=0)).fit(X, y)
+    >>> classifier.predict([[0.0, 0.0], [9.0, 9.0]])
+    array(['ham', 'spam'], dtype='<U4')
+    """
+
+    _parameter_constraints = {
+        "estimator": [BaseEstimator],
+        "fit_on": [StrOptions({"all", "inliers"})],
+        "outlier_label": "no_validation",
+    }
+
+    def __init__(self, estimator, *, fit_on="all", outlier_label=None):
+        self.estimator = estimator
+        self.fit_on = fit_on
+        self.outlier_label = outlier_label
+
+    def fit(self, X, y, **fit_params):
+        """Fit the detector and name its two answers.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features), or what `estimator` takes
+            Training rows.
+        y : array-like of shape (n_samples,)
+            Labels, of two kinds.
+        **fit_params : dict
+            Metadata for the detector's `fit`, if metadata routing is enabled.
+
+        Returns
+        -------
+        self : OutlierClassifier
+            The fitted classifier.
+
+        Raises
+        ------
+        ValueError
+            If y does not have two classes, or `outlier_label` is not one of them.
+        TypeError
+            If `estimator` is not an outlier detector.
+        """
+        with restored_on_error(self):
+            validate_params(self, self._parameter_constraints)
+            refuse_unrouted_metadata(self, fit_params)
+            if not is_outlier_detector(self.estimator):
+                raise TypeError(
+                    "estimator must be an outlier detector with scikit-learn's signs, or a "
+                    f"pipeline that ends in one; got {self.estimator!r}."
+                )
+            y = self._name_classes(X, y)
+            rows = X
+            if self.fit_on == "inliers":
+                rows = safe_indexing(X, np.flatnonzero(y != self.outlier_label_))
+            routed = process_routing(self, "fit", **fit_params)
+            self.estimator_ = clone(self.estimator).fit(rows, **routed.estimator.fit)
+            if not hasattr(self.estimator_, "decision_function"):
+                raise TypeError(
+                    f"{self.estimator!r} cannot judge rows other than those it was fitted on "
+                    "(it has no decision_function). For LocalOutlierFactor set novelty=True."
+                )
+            self._ranks = ScoreRanks(self.estimator_.decision_function(X))
+        return self
+
+    def _name_classes(self, X: Any, y: Any) -> np.ndarray:
+        if y is None:
+            raise ValueError(
+                f"{type(self).__name__} requires y to be passed, but the target y is None. Fit "
+                "the bare detector if there are no labels."
+            )
+        y = column_or_1d(y, warn=True)
+        assert_all_finite(y, input_name="y")
+        check_classification_targets(y)
+        check_consistent_length(X, y)
+        if len(y) == 0:
+            raise ValueError("Found array with 0 sample(s) while a minimum of 1 is required.")
+        self.classes_, counts = np.unique(y, return_counts=True)
+        if len(self.classes_) == 1:
+            raise ValueError(
+                f"y has one class, {self.classes_[0]!r}; OutlierClassifier needs two, to tell "
+                "outliers from inliers. Stratify the split, or fit the bare detector."
+            )
+        if len(self.classes_) > 2:
+            raise ValueError(
+                "Only binary classification is supported. The type of the target is multiclass: "
+                f"y has {len(self.classes_)} classes. Say for each row whether it is an outlier."
+            )
+        if self.outlier_label is None:
+            self.outlier_label_ = self.classes_[0 if counts[0] < counts[1] else 1]
+        elif self.outlier_label in self.classes_:
+            self.outlier_label_ = self.classes_[self.classes_ == self.outlier_label][0]
+        else:
+            raise ValueError(
+                f"outlier_label={self.outlier_label!r} is not among the labels of y, "
+                f"{self.classes_.tolist()}."
+            )
+        return y
+
+    @property
+    def _outlier_is_second(self) -> bool:
+        return bool(self.outlier_label_ == self.classes_[1])
+
+    def _detector_decision(self, X: Any) -> np.ndarray:
+        check_is_fitted(self)
+        return np.asarray(self.estimator_.decision_function(X), dtype=float).ravel()
+
+    def decision_function(self, X):
+        """Confidence that a row belongs to ``classes_[1]``.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features), or what `estimator` takes
+            Rows to judge.
+
+        Returns
+        -------
+        decision : ndarray of shape (n_samples,)
+            The detector's decision function, its sign changed if ``classes_[1]`` is the outlier.
+            Above 0 means ``classes_[1]``.
+        """
+        decision = self._detector_decision(X)
+        if self._outlier_is_second:
+            return -decision
+        # A detector calls an exact zero an inlier, which here is the class above zero.
+        return np.where(decision == 0, np.finfo(float).tiny, decision)
+
+    def predict(self, X):
+        """Label of each row, as the detector judges it.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features), or what `estimator` takes
+            Rows to judge.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,)
+            ``classes_[1]`` where `decision_function` is above 0.
+        """
+        decision = self.decision_function(X)
+        return self.classes_[(decision > 0).astype(int)]
+
+    def predict_proba(self, X):
+        """Probabilities from the ranks of the training scores; see Notes.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features), or what `estimator` takes
+            Rows to judge.
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n_samples, 2)
+            Columns follow `classes_`.
+        """
+        decision = self._detector_decision(X)
+        outlier = self._ranks.outlier_probability(decision)
+        if self._outlier_is_second:
+            return np.column_stack([1 - outlier, outlier])
+        return np.column_stack([outlier, 1 - outlier])
+
+    @available_if(_fitted_estimator_has("score_samples"))
+    def score_samples(self, X):
+        """Scores of the fitted detector; higher is more normal.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features), or what `estimator` takes
+            Rows to score.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,)
+            ``estimator_.score_samples(X)``.
+        """
+        check_is_fitted(self)
+        return self.estimator_.score_samples(X)
+
+    @property
+    def n_features_in_(self):
+        """Number of features seen in `fit`."""
+        return self._of_fitted_estimator("n_features_in_")
+
+    @property
+    def feature_names_in_(self):
+        """Names of features seen in `fit`."""
+        return self._of_fitted_estimator("feature_names_in_")
+
+    def _of_fitted_estimator(self, name: str) -> Any:
+        if "estimator_" not in vars(self):
+            raise AttributeError(f"{type(self).__name__} has no {name!r} before it is fitted")
+        return getattr(self.estimator_, name)
+
+    def get_metadata_routing(self):
+        """Say where metadata given to `fit` goes: to the detector.
+
+        Returns
+        -------
+        routing : MetadataRouter
+            The routing information.
+        """
+        mapping = MethodMapping().add(caller="fit", callee="fit")
+        router = MetadataRouter(owner=type(self).__name__)
+        return router.add(estimator=self.estimator, method_mapping=mapping)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        inner = get_tags(self.estimator)
+        tags.input_tags = inner.input_tags
+        tags.array_api_support = False
+        tags.classifier_tags.multi_class = False
+        # The detector does not learn from y: it cannot know which classes a data set means.
+        tags.classifier_tags.poor_score = True
+        return tags
+
+
+class ScoreRanks:
+    """Monotone map from a detector's decision values to probabilities of being an outlier.
+
+    Parameters
+    ----------
+    decision : ndarray of shape (n_samples,)
+        Decision values of the training rows: negative for outliers.
+    """
+
+    def __init__(self, decision: np.ndarray):
+        decision = np.asarray(decision, dtype=float).ravel()
+        self.scale = float(np.abs(decision).mean()) or 1.0
+        self.outliers = np.unique(-decision[decision < 0])
+        self.inliers = np.unique(decision[decision > 0])
+
+    def outlier_probability(self, decision: np.ndarray) -> np.ndarray:
+        """Probability of being an outlier: 0.5 at 0, falling with the decision value."""
+        return np.where(
+            decision < 0,
+            1 - self._upper_tail(-decision, self.outliers),
+            self._upper_tail(decision, self.inliers),
+        )
+
+    def _upper_tail(self, distance: np.ndarray, known: np.ndarray) -> np.ndarray:
+        """From 0.5 at distance 0, linear between known distances, and on to 0 at infinity."""
+        knots = np.concatenate([[0.0], known])
+        values = np.linspace(0.5, 0.5 / len(knots), len(knots))
+        excess = np.maximum(distance - knots[-1], 0) / self.scale
+        return np.interp(distance, knots, values) / (1 + excess)

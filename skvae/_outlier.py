@@ -1,0 +1,297 @@
+"""Outlier detection by low density."""
+
+from __future__ import annotations
+
+import copy
+from numbers import Real
+
+import numpy as np
+from sklearn.base import BaseEstimator, OutlierMixin
+from sklearn.utils import Tags
+from sklearn.utils.validation import check_is_fitted
+
+from ._base import restored_on_error, validate_table
+from ._compat import Interval, StrOptions, validate_params
+from ._density import VAEDensityEstimator
+
+
+class VAEOutlierDetector(OutlierMixin, BaseEstimator):
+    """Outlier detector that flags the rows to which a variational autoencoder gives low density.
+
+    Fits a `VAEDensityEstimator` to all rows, without labels, and calls those outliers whose score,
+    a bound on log p(x), lies below `offset_`.
+
+    Parameters
+    ----------
+    contamination : "auto" or float, default="auto"
+        Where to put the threshold. A float in (0, 0.5] is the share of the training rows to flag:
+        the nearest whole number of them, up to ties. "auto" flags what lies below Tukey's lower
+        fence [1]_ of the training scores, the first quartile minus 1.5 times the interquartile
+        range, which may be no row at all.
+    n_components : int, default=8
+        Number of latent dimensions.
+    hidden_layer_sizes : array-like of int, default=(128,)
+        Sizes of the encoder's hidden layers; the decoder mirrors them. () for none.
+    activation : {"identity", "relu", "tanh", "logistic", "softplus", "elu", "silu"}, \
+            default="relu"
+        Activation of the hidden layers.
+    likelihood : {"auto", "bernoulli", "gaussian"}, default="auto"
+        Distribution of a feature given z; see `VAEDensityEstimator`.
+    n_importance_samples : int, default=1
+        Draws of z from which a row is scored; 1 is the ELBO. Read by `fit`, because `offset_`
+        belongs to it.
+    solver : {"adam", "sgd"}, default="adam"
+        Optimiser; "sgd" is plain, without momentum.
+    alpha : float, default=0.0
+        Half of it times the sum of squared weights (not biases) is added to the training loss.
+    batch_size : int, default=128
+        Rows in a training step; the last step of an epoch takes what is left.
+    learning_rate_init : float, default=0.001
+        Learning rate.
+    max_iter : int, default=100
+        Largest number of epochs.
+    tol : float, default=1e-4
+        Training stops when the loss has not fallen by more than `tol` nats in `n_iter_no_change`
+        epochs.
+    n_iter_no_change : int, default=10
+        See `tol`.
+    early_stopping : bool, default=False
+        Stop on the loss of rows held out of the training instead. `offset_` is set from all rows.
+    validation_fraction : float, default=0.1
+        Share of rows held out by `early_stopping`.
+    warm_start : bool, default=False
+        Let `fit` continue from where the last one ended.
+    random_state : int, RandomState instance or None, default=None
+        Determines initialisation, shuffling, noise and the validation split.
+    verbose : bool or int, default=False
+        Show a progress bar.
+    device : {"auto", "cpu", "cuda", "mps"}, default="cpu"
+        Where to train and score; "auto" takes a GPU where there is one.
+
+    Attributes
+    ----------
+    density_ : VAEDensityEstimator
+        The fitted density: latent space, loss curves and samples come from there.
+    offset_ : float
+        Threshold on `score_samples`, in nats; ``decision_function`` is ``score_samples`` minus it.
+        Set it to move the threshold without a new fit.
+    n_iter_ : int
+        Number of epochs trained.
+    n_features_in_ : int
+        Number of features seen in `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of features seen in `fit`, if X had string names.
+
+    See Also
+    --------
+    OutlierClassifier : Turns a detector into a classifier with the labels of your data.
+    skvae.metrics.make_outlier_scorer : Scores a detector against labels.
+
+    Notes
+    -----
+    Low density is not the same as unusual. On a bag of words the score falls with every word, so
+    that long messages come first; and what is frequent in the training rows is dense, wanted or
+    not.
+
+    References
+    ----------
+    .. [1] J. W. Tukey, "Exploratory Data Analysis", Addison-Wesley, 1977, chapter 2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skvae import VAEOutlierDetector
+    >>> X = np.tile([[1, 1, 0, 0], [0, 0, 1, 1]], (100, 1))
+    >>> detector = VAEOutlierDetector(n_components=1, max_iter=50, random_state=0).fit(X)
+    >>> detector.predict([[1, 1, 0, 0], [1, 0, 1, 0]])
+    array([ 1, -1])
+    """
+
+    _parameter_constraints = VAEDensityEstimator._parameter_constraints | {
+        "contamination": [StrOptions({"auto"}), Interval(Real, 0, 0.5, closed="right")],
+    }
+
+    def __init__(
+        self,
+        contamination="auto",
+        *,
+        n_components=8,
+        hidden_layer_sizes=(128,),
+        activation="relu",
+        likelihood="auto",
+        n_importance_samples=1,
+        solver="adam",
+        alpha=0.0,
+        batch_size=128,
+        learning_rate_init=1e-3,
+        max_iter=100,
+        tol=1e-4,
+        n_iter_no_change=10,
+        early_stopping=False,
+        validation_fraction=0.1,
+        warm_start=False,
+        random_state=None,
+        verbose=False,
+        device="cpu",
+    ):
+        self.contamination = contamination
+        self.n_components = n_components
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.likelihood = likelihood
+        self.n_importance_samples = n_importance_samples
+        self.solver = solver
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.learning_rate_init = learning_rate_init
+        self.max_iter = max_iter
+        self.tol = tol
+        self.n_iter_no_change = n_iter_no_change
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.verbose = verbose
+        self.device = device
+
+    def fit(self, X, y=None):
+        """Learn the density of all rows and the threshold.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training rows, outliers among them.
+        y : Ignored
+            Present for API consistency.
+
+        Returns
+        -------
+        self : VAEOutlierDetector
+            The fitted detector.
+
+        Raises
+        ------
+        ValueError
+            If a parameter or value is not allowed, or the training diverges. The detector is then
+            as it was before.
+        """
+        with restored_on_error(self):
+            validate_params(self, self._parameter_constraints)
+            clean = validate_table(self, X, reset=True)
+            parameters = self.get_params(deep=False)
+            del parameters["contamination"]
+            if self.warm_start and hasattr(self, "density_"):
+                density = copy.copy(self.density_).set_params(**parameters)
+            else:
+                density = VAEDensityEstimator(**parameters)
+            self.density_ = density.fit(X)
+            self.n_iter_ = density.n_iter_
+            self.offset_ = threshold(density._score_samples(clean), self.contamination)
+        return self
+
+    def score_samples(self, X):
+        """Bound on log p(x) of each row.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows to score.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,)
+            Nats; higher is more normal. The same as ``density_.score_samples(X)``.
+        """
+        check_is_fitted(self)
+        return self.density_._score_samples(validate_table(self, X, reset=False))
+
+    def decision_function(self, X):
+        """``score_samples(X) - offset_``: negative for outliers.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows to score.
+
+        Returns
+        -------
+        decision : ndarray of shape (n_samples,)
+            Nats above the threshold.
+        """
+        return self.score_samples(X) - self.offset_
+
+    def predict(self, X):
+        """Say which rows are outliers.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows to judge.
+
+        Returns
+        -------
+        labels : ndarray of shape (n_samples,)
+            -1 for an outlier, 1 for an inlier.
+        """
+        return np.where(self.decision_function(X) < 0, -1, 1)
+
+    def feature_contributions(self, X):
+        """What each feature adds to a row's score.
+
+        ``score_samples(X) == baseline + contributions.sum(axis=1) + latent``, to rounding. With
+        importance weights every term is the weighted mean over the draws.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows to explain.
+
+        Returns
+        -------
+        explanation : Bunch
+            contributions : {ndarray, CSR matrix} of shape (n_samples, n_features)
+                Nats; a negative one makes the row more of an outlier. For sparse X a CSR matrix
+                with the same stored entries: what each changes against a zero in its place. For
+                dense Bernoulli features likewise (0 where x is 0), and for dense Gaussian ones
+                their log-density.
+            baseline : ndarray of shape (n_samples,)
+                Log-probability of a row of zeros where contributions are relative to it; else 0.
+            latent : ndarray of shape (n_samples,)
+                Minus the KL divergence, or its importance-weighted counterpart.
+
+        References
+        ----------
+        The decomposition is that of the ELBO (Kingma and Welling, 2014, equation 3) over features
+        that are independent given z.
+        """
+        check_is_fitted(self)
+        return self.density_._feature_contributions(validate_table(self, X, reset=False))
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+
+def threshold(scores: np.ndarray, contamination: str | float) -> float:
+    """Score below which a row is an outlier, from the training scores.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n_samples,)
+    contamination : "auto" or float
+        "auto" for Tukey's lower fence, or the share of the scores to lie below the threshold.
+    """
+    # Equal rows may differ in the last bits of their scores; the threshold must not part them.
+    rounding = 1e-9 * np.abs(scores).max()
+    if contamination == "auto":
+        lower, upper = np.quantile(scores, [0.25, 0.75])
+        return float(lower - 1.5 * (upper - lower) - rounding)
+    n_outliers = round(contamination * len(scores))
+    scores = np.sort(scores)
+    if n_outliers == 0:
+        return float(scores[0] - rounding)
+    last_outlier, first_inlier = scores[n_outliers - 1 : n_outliers + 1]
+    if first_inlier - last_outlier <= 2 * rounding:
+        return float(last_outlier - rounding)
+    return float((last_outlier + first_inlier) / 2)
