@@ -1,6 +1,49 @@
-"""Variational autoencoders that behave exactly like scikit-learn."""
+"""Variational autoencoders that behave exactly like scikit-learn.
 
-from ._density import VAEDensityEstimator
-from ._outlier import VAEOutlierDetector
-from ._classifier import OutlierClassifier
+Importing this package imports neither torch nor matplotlib: the names below are loaded when they
+are first used, and torch by the first `fit`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from . import datasets, inspection, metrics, text
+    from ._autoencoder import AutoencoderTransformer
+    from ._classifier import OutlierClassifier
+    from ._density import VAEDensityEstimator
+    from ._outlier import VAEOutlierDetector
+
 __version__ = "0.1.0.dev0"
+
+__all__ = [
+    "AutoencoderTransformer",
+    "OutlierClassifier",
+    "VAEDensityEstimator",
+    "VAEOutlierDetector",
+    "datasets",
+    "inspection",
+    "metrics",
+    "text",
+]
+
+_HOME = {
+    "AutoencoderTransformer": "._autoencoder",
+    "OutlierClassifier": "._classifier",
+    "VAEDensityEstimator": "._density",
+    "VAEOutlierDetector": "._outlier",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name], __name__), name)
+    return importlib.import_module(f".{name}", __name__)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -12,7 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.base import BaseEstimator
 from sklearn.model_selection import train_test_split
-from sklearn.utils import check_random_state
+from sklearn.utils import Tags, check_array, check_random_state
 from sklearn.utils.validation import validate_data
 
 from ._compat import Interval, ParameterConstraints, StrOptions, validate_params
@@ -65,6 +65,17 @@ def validate_table(
         X = X.copy()
         X.sum_duplicates()
     return X
+
+
+def check_latent(Z: Any, n_components: int) -> np.ndarray:
+    """Latent points as a clean float64 array of the right width."""
+    Z = check_array(Z, dtype=np.float64, order="C", input_name="Z")
+    if Z.shape[1] != n_components:
+        raise ValueError(
+            f"Z has {Z.shape[1]} columns, but inverse_transform expects one for each of the "
+            f"{n_components} components."
+        )
+    return Z
 
 
 class NetworkEstimator(BaseEstimator):
@@ -139,6 +150,7 @@ class NetworkEstimator(BaseEstimator):
             keep_optimizer=keep_optimizer,
         )
         self._model = model
+        self._n_features_out = self.n_components
         self.n_iter_ = len(model.history.terms)
         self.loss_curve_ = [sum(terms) for terms in model.history.terms]
         self.validation_loss_curve_ = list(model.history.validation)
@@ -152,3 +164,8 @@ class NetworkEstimator(BaseEstimator):
                 "early_stopping=False."
             )
         return train_test_split(X, test_size=n_val, random_state=seed)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags

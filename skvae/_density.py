@@ -12,10 +12,10 @@ from sklearn.base import (
     DensityMixin,
     TransformerMixin,
 )
-from sklearn.utils import Bunch, Tags, check_array, check_random_state
+from sklearn.utils import Bunch, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from ._base import NetworkEstimator, restored_on_error, validate_table
+from ._base import NetworkEstimator, check_latent, restored_on_error, validate_table
 from ._compat import Interval, StrOptions
 
 # Share of `max_iter` over which the weight of the KL term rises to 1.
@@ -247,7 +247,6 @@ class VAEDensityEstimator(
             keep_optimizer=partial or self.warm_start,
         )
         self._sparse_in = sp.issparse(X)
-        self._n_features_out = self.n_components
         self.likelihood_ = self._model.likelihood.name
         terms = self._model.history.terms
         self.reconstruction_curve_ = [reconstruction for reconstruction, _ in terms]
@@ -367,19 +366,3 @@ class VAEDensityEstimator(
             raise ValueError(f"n_samples must be an integer of at least 1, got {n_samples!r}.")
         seed = int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
         return self._model.sample(int(n_samples), seed, self.device, sparse=self._sparse_in)
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        return tags
-
-
-def check_latent(Z: Any, n_components: int) -> np.ndarray:
-    """Latent points as a clean float64 array of the right width."""
-    Z = check_array(Z, dtype=np.float64, order="C", input_name="Z")
-    if Z.shape[1] != n_components:
-        raise ValueError(
-            f"Z has {Z.shape[1]} columns, but inverse_transform expects one for each of the "
-            f"{n_components} components."
-        )
-    return Z

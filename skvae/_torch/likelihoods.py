@@ -34,6 +34,12 @@ def is_binary(X: Table) -> bool:
     return bool(np.all((values == 0) | (values == 1)))
 
 
+def in_unit_interval(X: Table) -> bool:
+    """Whether every value lies in [0, 1]."""
+    values = stored_values(X)
+    return bool(np.all((values >= 0) & (values <= 1)))
+
+
 def column_of(X: Table, wrong: np.ndarray) -> int:
     """First column with a value marked in `wrong`, a mask over `stored_values(X)`."""
     if sp.issparse(X):

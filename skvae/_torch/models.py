@@ -20,8 +20,8 @@ from .likelihoods import (
     Table,
     check_unit_interval,
     choose_likelihood,
+    in_unit_interval,
     is_binary,
-    stored_values,
 )
 from .loop import History, Plateau, make_optimizer, train
 from .networks import ACTIVATIONS, VAE, Autoencoder
@@ -301,15 +301,13 @@ class AutoencoderModel(Model):
             self.loss = "binary_cross_entropy" if is_binary(X) else "squared_error"
         self.out_activation = out_activation
         if out_activation == "auto":
-            values = stored_values(X)
-            in_unit_interval = bool(np.all((values >= 0) & (values <= 1)))
-            self.out_activation = "logistic" if in_unit_interval else "identity"
-        if self.loss == "binary_cross_entropy":
-            if self.out_activation != "logistic":
-                raise ValueError(
-                    "loss='binary_cross_entropy' needs out_activation='logistic' (or 'auto'), got "
-                    f"{out_activation!r}. With another output use loss='squared_error'."
-                )
+            bounded = self.loss == "binary_cross_entropy" or in_unit_interval(X)
+            self.out_activation = "logistic" if bounded else "identity"
+        if self.loss == "binary_cross_entropy" and self.out_activation != "logistic":
+            raise ValueError(
+                "Binary cross entropy needs out_activation='logistic' (or 'auto'), got "
+                f"{out_activation!r}. With another output use loss='squared_error'."
+            )
         self.check(X)
         generator = Generator().manual_seed(seed)
         network = Autoencoder(
