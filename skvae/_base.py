@@ -54,13 +54,9 @@ def restored_on_error(estimator: BaseEstimator) -> Iterator[None]:
         raise
 
 
-def validate_table(
-    estimator: BaseEstimator, X: Any, *, reset: bool
-) -> np.ndarray | sp.csr_matrix:
+def validate_table(estimator: BaseEstimator, X: Any, *, reset: bool) -> Any:
     """Finite float64 rows, C-ordered or canonical CSR; the caller's X is never written to."""
-    X = validate_data(
-        estimator, X, reset=reset, accept_sparse="csr", dtype=np.float64, order="C"
-    )
+    X = validate_data(estimator, X, reset=reset, accept_sparse="csr", dtype=np.float64, order="C")
     if sp.issparse(X) and not X.has_canonical_format:
         X = X.copy()
         X.sum_duplicates()
@@ -84,6 +80,8 @@ class NetworkEstimator(BaseEstimator):
     _parameter_constraints: ParameterConstraints = TRAINING_CONSTRAINTS
     # What `Model.__init__` is given beside the table, the seed and the layer sizes.
     _model_parameters: tuple[str, ...]
+    _model: Any
+    _model_architecture: dict[str, Any]
 
     def _validate_parameters(self) -> None:
         validate_params(self, self._parameter_constraints)
@@ -108,13 +106,13 @@ class NetworkEstimator(BaseEstimator):
         sizes = tuple(int(size) for size in self.hidden_layer_sizes)
         return {"hidden_layer_sizes": sizes} | {name: getattr(self, name) for name in names}
 
-    def _make_model(self, X: np.ndarray | sp.csr_matrix, seed: int) -> Model:
+    def _make_model(self, X: Any, seed: int) -> Model:
         raise NotImplementedError
 
     def _train(
         self,
-        X: np.ndarray | sp.csr_matrix,
-        X_val: np.ndarray | sp.csr_matrix | None,
+        X: Any,
+        X_val: Any,
         *,
         resume: bool,
         max_iter: int,
@@ -155,7 +153,7 @@ class NetworkEstimator(BaseEstimator):
         self.loss_curve_ = [sum(terms) for terms in model.history.terms]
         self.validation_loss_curve_ = list(model.history.validation)
 
-    def _split(self, X: np.ndarray | sp.csr_matrix, seed: int) -> list[Any]:
+    def _split(self, X: Any, seed: int) -> list[Any]:
         n_val = max(1, round(self.validation_fraction * X.shape[0]))
         if n_val >= X.shape[0]:
             raise ValueError(

@@ -19,7 +19,7 @@ from ._base import NetworkEstimator, check_latent, restored_on_error, validate_t
 from ._compat import Interval, StrOptions
 
 # Share of `max_iter` over which the weight of the KL term rises to 1.
-KL_WARMUP = 0.25
+KL_WARMUP = 0.1
 
 
 class VAEDensityEstimator(
@@ -62,8 +62,8 @@ class VAEDensityEstimator(
         Rows in a training step; the last step of an epoch takes what is left.
     learning_rate_init : float, default=0.001
         Learning rate.
-    max_iter : int, default=100
-        Largest number of epochs. Over the first quarter of them the weight of the KL divergence
+    max_iter : int, default=50
+        Largest number of epochs. Over the first tenth of them the weight of the KL divergence
         in the loss rises linearly to 1.
     tol : float, default=1e-4
         Training stops when the loss (see `early_stopping`) has not fallen by more than `tol` nats
@@ -146,7 +146,7 @@ class VAEDensityEstimator(
         alpha=0.0,
         batch_size=128,
         learning_rate_init=1e-3,
-        max_iter=100,
+        max_iter=50,
         tol=1e-4,
         n_iter_no_change=10,
         early_stopping=False,
@@ -278,7 +278,7 @@ class VAEDensityEstimator(
         check_is_fitted(self)
         return self._score_samples(validate_table(self, X, reset=False))
 
-    def _score_samples(self, X: np.ndarray | sp.csr_matrix) -> np.ndarray:
+    def _score_samples(self, X: Any) -> np.ndarray:
         return self._model.score_samples(X, **self._scoring_options())
 
     def _scoring_options(self) -> dict[str, Any]:
@@ -306,7 +306,7 @@ class VAEDensityEstimator(
         """
         return float(np.mean(self.score_samples(X)))
 
-    def _feature_contributions(self, X: np.ndarray | sp.csr_matrix) -> Bunch:
+    def _feature_contributions(self, X: Any) -> Bunch:
         """See `VAEOutlierDetector.feature_contributions`; X is clean."""
         baseline, entries, latent = self._model.contributions(X, **self._scoring_options())
         if sp.issparse(X):

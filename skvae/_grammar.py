@@ -126,7 +126,7 @@ SLOT = re.compile(r"\{(\w+)\}")
 def rare_word(rng: np.random.RandomState) -> str:
     """One of endlessly many made-up words; the r-th has a probability of about r^-1.3."""
     rank = int(rng.zipf(1.3)) % 10**6
-    syllables = []
+    syllables: list[str] = []
     while not syllables or rank:
         rank, onset = divmod(rank, len(ONSETS))
         rank, vowel = divmod(rank, len(VOWELS))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from numbers import Real
+from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, OutlierMixin
@@ -48,7 +49,7 @@ class VAEOutlierDetector(OutlierMixin, BaseEstimator):
         Rows in a training step; the last step of an epoch takes what is left.
     learning_rate_init : float, default=0.001
         Learning rate.
-    max_iter : int, default=100
+    max_iter : int, default=50
         Largest number of epochs.
     tol : float, default=1e-4
         Training stops when the loss has not fallen by more than `tol` nats in `n_iter_no_change`
@@ -107,6 +108,8 @@ class VAEOutlierDetector(OutlierMixin, BaseEstimator):
     array([ 1, -1])
     """
 
+    density_: VAEDensityEstimator
+
     _parameter_constraints = VAEDensityEstimator._parameter_constraints | {
         "contamination": [StrOptions({"auto"}), Interval(Real, 0, 0.5, closed="right")],
     }
@@ -124,7 +127,7 @@ class VAEOutlierDetector(OutlierMixin, BaseEstimator):
         alpha=0.0,
         batch_size=128,
         learning_rate_init=1e-3,
-        max_iter=100,
+        max_iter=50,
         tol=1e-4,
         n_iter_no_change=10,
         early_stopping=False,
@@ -273,7 +276,7 @@ class VAEOutlierDetector(OutlierMixin, BaseEstimator):
         return tags
 
 
-def threshold(scores: np.ndarray, contamination: str | float) -> float:
+def threshold(scores: np.ndarray, contamination: Any) -> float:
     """Score below which a row is an outlier, from the training scores.
 
     Parameters

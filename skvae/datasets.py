@@ -13,7 +13,7 @@ import numpy as np
 from sklearn.datasets import get_data_home
 from sklearn.utils import Bunch, check_random_state
 
-from ._grammar import spam_message, ham_message
+from ._grammar import ham_message, spam_message
 
 __all__ = ["fetch_sms_spam", "make_messages"]
 
@@ -35,9 +35,7 @@ doi:10.24432/C5CC84, CC BY 4.0.
 """
 
 
-def fetch_sms_spam(
-    *, data_home=None, path=None, download_if_missing=True, return_X_y=False
-):
+def fetch_sms_spam(*, data_home=None, path=None, download_if_missing=True, return_X_y=False):
     """Load the SMS Spam Collection, and download it where that has not been done.
 
     The archive is downloaded once with pooch and the messages file in it checked against its

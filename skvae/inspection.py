@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-
 from sklearn.utils.validation import check_is_fitted
 
 __all__ = [

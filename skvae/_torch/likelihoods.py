@@ -18,9 +18,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from .networks import Linear
-from .sparse import Batch, CSRBatch, sum_entries
-
-Table = np.ndarray | sp.csr_matrix
+from .sparse import Batch, CSRBatch, Table, sum_entries
 
 
 def stored_values(X: Table) -> np.ndarray:
@@ -65,9 +63,7 @@ def column_moments(X: Table) -> tuple[np.ndarray, np.ndarray]:
     if not sp.issparse(X):
         return X.mean(axis=0), X.std(axis=0)
     mean = np.bincount(X.indices, weights=X.data, minlength=n_features) / n_rows
-    squares = np.bincount(
-        X.indices, weights=(X.data - mean[X.indices]) ** 2, minlength=n_features
-    )
+    squares = np.bincount(X.indices, weights=(X.data - mean[X.indices]) ** 2, minlength=n_features)
     n_zeros = n_rows - np.bincount(X.indices, minlength=n_features)
     return mean, np.sqrt((squares + n_zeros * mean**2) / n_rows)
 

@@ -14,9 +14,9 @@ import torch
 from torch import Generator, Tensor, nn
 from tqdm import tqdm
 
-from .likelihoods import Table
 from .networks import Linear
 from .objective import MAX_ROWS
+from .sparse import Table
 
 # Rows of a table to the terms of their loss, each (n_rows,).
 RowLosses = Callable[[Table], tuple[Tensor, ...]]
@@ -80,8 +80,8 @@ def train_epoch(
         optimizer.zero_grad()
         for piece in np.split(batch, range(MAX_ROWS, len(batch), MAX_ROWS)):
             sums = [term.sum() for term in row_losses(X[piece])]
-            loss = sum(weight * term for weight, term in zip(weights, sums, strict=True))
-            (loss / len(batch)).backward()
+            weighted = [weight * term for weight, term in zip(weights, sums, strict=True)]
+            (torch.stack(weighted).sum() / len(batch)).backward()
             totals += [term.item() for term in sums]
         optimizer.step()
         if not np.isfinite(totals).all():

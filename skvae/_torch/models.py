@@ -6,7 +6,7 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import scipy.sparse as sp
@@ -17,25 +17,23 @@ from .device import scoring_device, training_device
 from .likelihoods import (
     LIKELIHOODS,
     Bernoulli,
-    Table,
     check_unit_interval,
     choose_likelihood,
     in_unit_interval,
     is_binary,
 )
 from .loop import History, Plateau, make_optimizer, train
-from .networks import ACTIVATIONS, VAE, Autoencoder
+from .networks import ACTIVATIONS, VAE, Autoencoder, Linear
 from .objective import (
     elbo_noise,
     elbo_terms,
     expected_terms,
     importance_noise,
-    kl_weight,
     log_density,
     rows_per_block,
     squared_error,
 )
-from .sparse import Batch, CSRBatch, as_batch, sum_entries
+from .sparse import Batch, CSRBatch, Table, as_batch, csr_batch, sum_entries
 
 
 @dataclass(frozen=True)
@@ -169,7 +167,7 @@ class DensityModel(Model):
             self.likelihood.n_outputs,
             generator,
         )
-        self.likelihood.initialise(X, list(network.outputs))
+        self.likelihood.initialise(X, cast(Sequence[Linear], network.outputs))
         super().__init__(network, generator)
 
     def check(self, X: Table) -> None:
@@ -202,20 +200,18 @@ class DensityModel(Model):
             score, weights = log_density(
                 network, self.likelihood, x, noise, importance_weighted=n_importance_samples > 1
             )
-            baseline, entries = expected_terms(
-                network, self.likelihood, x, x, noise, weights
-            )
+            baseline, entries = expected_terms(network, self.likelihood, x, x, noise, weights)
             latent = score - baseline - sum_entries(entries, x)
             if sp.issparse(rows) and not isinstance(x, CSRBatch):
                 # Entries of a sparse row say what a value changes against a zero in its place.
                 zero = self._prepare(np.zeros(rows.shape), network)
                 _, at_zero = expected_terms(network, self.likelihood, x, zero, noise, weights)
                 baseline = baseline + at_zero.sum(-1)
-                stored = as_batch(rows, at_zero.device)
+                stored = csr_batch(rows, at_zero.device)
                 entries = (entries - at_zero)[stored.rows, stored.columns]
             parts.append([part.cpu().numpy() for part in (baseline, entries, latent)])
-        baselines, all_entries, latents = zip(*parts, strict=True)
-        return tuple(np.concatenate(part) for part in (baselines, all_entries, latents))
+        baselines, all_entries, latents = map(np.concatenate, zip(*parts, strict=True))
+        return baselines, all_entries, latents
 
     def encode(self, X: Table, device: str) -> np.ndarray:
         """Posterior means, (n_rows, n_components)."""
@@ -237,7 +233,7 @@ class DensityModel(Model):
     def sample(self, n_samples: int, seed: int, device: str, *, sparse: bool) -> Table:
         """Rows drawn from the model, as an array or CSR matrix."""
         generator = Generator().manual_seed(seed)
-        shape = (n_samples, self.network.mean.bias.numel())
+        shape = (n_samples, self.network.n_components)
         Z = torch.randn(shape, generator=generator, dtype=torch.float64).numpy()
         drawn = (
             self.likelihood.sample(outputs, generator).numpy()
@@ -252,10 +248,9 @@ class DensityModel(Model):
         return self.likelihood.prepare(as_batch(rows, weight.device), weight.dtype)
 
     def _noise(self, network: VAE, seed: int, n_importance_samples: int) -> Tensor:
-        n_components = network.mean.bias.numel()
         if n_importance_samples == 1:
-            return elbo_noise(seed, n_components)
-        return importance_noise(seed, n_importance_samples, n_components)
+            return elbo_noise(seed, network.n_components)
+        return importance_noise(seed, n_importance_samples, network.n_components)
 
     def _log_density(
         self, X: Table, network: VAE, seed: int, n_importance_samples: int
@@ -273,8 +268,7 @@ class DensityModel(Model):
 
     def _decoded(self, Z: np.ndarray, device: str) -> Iterator[list[Tensor]]:
         network = self.scorer(device)
-        n_features = network.outputs[0].bias.numel()
-        for z in blocks(Z, rows_per_block(n_features)):
+        for z in blocks(Z, rows_per_block(network.n_features)):
             with torch.no_grad():
                 yield network.decode(as_batch(z, network.mean.weight.device))
 

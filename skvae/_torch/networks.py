@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -54,8 +55,7 @@ class MLP(nn.Module):
         super().__init__()
         self.activation = activation
         self.layers = nn.ModuleList(
-            Linear(n_in, n_out, generator)
-            for n_in, n_out in zip(sizes[:-1], sizes[1:], strict=True)
+            Linear(n_in, n_out, generator) for n_in, n_out in pairwise(sizes)
         )
 
     def forward(self, x: Batch) -> Batch:
@@ -80,6 +80,7 @@ class VAE(nn.Module):
         generator: Generator,
     ):
         super().__init__()
+        self.n_features, self.n_components = n_features, n_components
         down = [n_features, *hidden_layer_sizes]
         up = [n_components, *reversed(hidden_layer_sizes)]
         self.encoder = MLP(down, activation, generator)

@@ -100,8 +100,7 @@ def decoded_draws(
     `noise` is (n_draws, n_components), the same for all rows: a score must not depend on a row's
     company. A block has outputs (n_block, n_rows, n_features) and log-ratios (n_block, n_rows).
     """
-    n_features = network.outputs[0].bias.numel()
-    n_block = max(1, MAX_ELEMENTS // (len(mean) * n_features))
+    n_block = max(1, MAX_ELEMENTS // (len(mean) * network.n_features))
     for block in noise.to(mean)[:, None].split(n_block):
         z = mean + (log_variance / 2).exp() * block
         yield network.decode(z), (block**2 - z**2 + log_variance).sum(-1) / 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 import scipy.sparse as sp
@@ -48,11 +49,19 @@ class CSRBatch:
 
 Batch = Tensor | CSRBatch
 
+# What the estimators hand over: a float64 array, or a CSR matrix of float64.
+Table: TypeAlias = Any
 
-def as_batch(rows: np.ndarray | sp.csr_matrix, device: torch.device) -> Batch:
+
+def as_batch(rows: Table, device: torch.device) -> Batch:
     """Move rows, a float64 array or CSR matrix, to `device`; nobody may write to them there."""
-    if not sp.issparse(rows):
-        return torch.from_numpy(rows if rows.flags.writeable else rows.copy()).to(device)
+    if sp.issparse(rows):
+        return csr_batch(rows, device)
+    return torch.from_numpy(rows if rows.flags.writeable else rows.copy()).to(device)
+
+
+def csr_batch(rows: sp.csr_matrix, device: torch.device) -> CSRBatch:
+    """Move the stored entries of CSR rows to `device`."""
     lengths = np.diff(rows.indptr)
     return CSRBatch(
         columns=torch.from_numpy(rows.indices.astype(np.int64, copy=False)).to(device),

@@ -1,0 +1,620 @@
+"""Any outlier detector as a binary classifier."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+import sklearn
+from sklearn.base import BaseEstimator, OutlierMixin, clone, is_classifier
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.covariance import EllipticEnvelope
+from sklearn.ensemble import IsolationForest
+from sklearn.exceptions import NotFittedError
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import f1_score, get_scorer, roc_auc_score
+from sklearn.model_selection import (
+    FixedThresholdClassifier,
+    GridSearchCV,
+    StratifiedKFold,
+    TunedThresholdClassifierCV,
+)
+from sklearn.neighbors import LocalOutlierFactor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import OneClassSVM
+
+from skvae import OutlierClassifier, VAEOutlierDetector
+from skvae._classifier import ScoreRanks
+from skvae.datasets import make_messages
+
+DETECTORS = [
+    IsolationForest(n_estimators=20, random_state=0),
+    LocalOutlierFactor(novelty=True),
+    OneClassSVM(nu=0.2),
+    EllipticEnvelope(random_state=0),
+    make_pipeline(StandardScaler(), IsolationForest(n_estimators=20, random_state=0)),
+]
+
+
+def name(value):
+    return type(value).__name__
+
+
+class FirstColumn(OutlierMixin, BaseEstimator):
+    """Detector whose decision function is the first column; remembers what it was fitted on."""
+
+    def fit(self, X, y=None, sample_weight=None):
+        self.X_ = X
+        self.y_ = y
+        self.sample_weight_ = sample_weight
+        return self
+
+    def decision_function(self, X):
+        return np.asarray(X, dtype=float)[:, 0]
+
+    def predict(self, X):
+        return np.where(self.decision_function(X) < 0, -1, 1)
+
+
+def column(*values):
+    return np.array(values, dtype=float)[:, None]
+
+
+@pytest.fixture(scope="module")
+def rows():
+    rng = np.random.RandomState(0)
+    return np.r_[rng.randn(80, 2), 4 + rng.randn(20, 2)]
+
+
+IS_OUTLIER = np.arange(100) >= 80
+
+
+def labels(inlier, outlier):
+    return np.where(IS_OUTLIER, outlier, inlier)
+
+
+CODINGS = {
+    "ints": (0, 1),
+    "ints, outlier first": (1, 0),
+    "scikit-learn": (1, -1),
+    "strings": ("ham", "spam"),
+    "strings, outlier first": ("ok", "bad"),
+    "bools": (False, True),
+    "bools, outlier first": (True, False),
+    "floats": (2.5, 7.0),
+}
+
+
+# -- labels ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("detector", DETECTORS, ids=name)
+@pytest.mark.parametrize("coding", CODINGS)
+def test_predicts_what_the_detector_predicts_in_the_labels_of_the_data(rows, detector, coding):
+    inlier, outlier = CODINGS[coding]
+    classifier = OutlierClassifier(detector).fit(rows, labels(inlier, outlier))
+    predicted = classifier.predict(rows)
+    flagged = clone(detector).fit(rows).predict(rows) == -1
+    assert 0 < flagged.sum() < len(rows)
+    np.testing.assert_array_equal(predicted, np.where(flagged, outlier, inlier))
+    assert predicted.dtype == classifier.classes_.dtype
+    assert classifier.classes_.tolist() == sorted([inlier, outlier])
+    assert classifier.outlier_label_ == outlier
+
+
+@pytest.mark.parametrize("detector", DETECTORS, ids=name)
+@pytest.mark.parametrize("coding", CODINGS)
+def test_decision_above_zero_means_the_second_class(rows, detector, coding):
+    classifier = OutlierClassifier(detector).fit(rows, labels(*CODINGS[coding]))
+    above = classifier.decision_function(rows) > 0
+    np.testing.assert_array_equal(classifier.predict(rows), classifier.classes_[above.astype(int)])
+
+
+@pytest.mark.parametrize("coding", CODINGS)
+def test_decision_is_that_of_the_detector_with_the_sign_of_the_second_class(rows, coding):
+    inlier, outlier = CODINGS[coding]
+    classifier = OutlierClassifier(DETECTORS[0]).fit(rows, labels(inlier, outlier))
+    sign = -1 if outlier == classifier.classes_[1] else 1
+    np.testing.assert_array_equal(
+        classifier.decision_function(rows), sign * classifier.estimator_.decision_function(rows)
+    )
+
+
+@pytest.mark.parametrize("detector", DETECTORS, ids=name)
+@pytest.mark.parametrize("coding", CODINGS)
+def test_probabilities_sum_to_one_and_follow_the_classes(rows, detector, coding):
+    classifier = OutlierClassifier(detector).fit(rows, labels(*CODINGS[coding]))
+    probabilities = classifier.predict_proba(rows)
+    assert probabilities.shape == (100, 2)
+    assert ((probabilities > 0) & (probabilities < 1)).all()
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+    np.testing.assert_array_equal(
+        classifier.predict(rows), classifier.classes_[probabilities.argmax(axis=1)]
+    )
+
+
+@pytest.mark.parametrize("kind", [list, pd.Series, "object", "category"])
+def test_labels_come_in_any_container(rows, kind):
+    y = labels("ham", "spam")
+    given = pd.Series(y).astype(kind) if isinstance(kind, str) else kind(y)
+    classifier = OutlierClassifier(DETECTORS[0]).fit(rows, given)
+    expected = OutlierClassifier(DETECTORS[0]).fit(rows, y)
+    assert classifier.classes_.tolist() == ["ham", "spam"]
+    np.testing.assert_array_equal(classifier.predict(rows), expected.predict(rows))
+
+
+def test_rarer_label_is_the_outlier():
+    assert OutlierClassifier(FirstColumn()).fit(column(1, 2, 3), [0, 1, 1]).outlier_label_ == 0
+    assert OutlierClassifier(FirstColumn()).fit(column(1, 2, 3), [0, 0, 1]).outlier_label_ == 1
+
+
+def test_in_a_tie_the_second_class_is_the_outlier():
+    classifier = OutlierClassifier(FirstColumn()).fit(column(1, 2), ["spam", "ham"])
+    assert classifier.outlier_label_ == classifier.classes_[1] == "spam"
+
+
+@pytest.mark.parametrize("y", [[0, 1, 1], [False, True, True], ["a", "b", "b"]])
+@pytest.mark.parametrize("second", [False, True])
+def test_outlier_label_overrules_the_counts(y, second):
+    outlier = np.unique(y)[int(second)].item()
+    classifier = OutlierClassifier(FirstColumn(), outlier_label=outlier).fit(column(1, 2, 3), y)
+    assert classifier.outlier_label_ == outlier
+    assert classifier.predict(column(-1.0)) == [outlier]
+
+
+def test_labels_are_kept_from_the_detector():
+    classifier = OutlierClassifier(FirstColumn()).fit(column(1, 2, 3), [0, 1, 1])
+    assert classifier.estimator_.y_ is None
+
+
+@pytest.mark.parametrize("outlier", [0, 1])
+def test_zero_decision_is_an_inlier_as_for_the_detector(outlier):
+    X = column(-1, -0.0, 0.0, 1, -np.finfo(float).tiny, np.finfo(float).tiny)
+    y = [0, 1, 0, 1, 0, 1]
+    classifier = OutlierClassifier(FirstColumn(), outlier_label=outlier).fit(X, y)
+    inlier = 1 - outlier
+    expected = [outlier, inlier, inlier, inlier, outlier, inlier]
+    assert classifier.predict(X).tolist() == expected
+    assert (classifier.decision_function(X) > 0).astype(int).tolist() == expected
+
+
+# -- probabilities --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("outlier", [0, 1])
+def test_probability_is_a_half_where_the_prediction_changes(outlier):
+    X = column(-2, -1, 0, 1, 2)
+    classifier = OutlierClassifier(FirstColumn(), outlier_label=outlier).fit(X, [0, 0, 1, 1, 1])
+    np.testing.assert_array_equal(classifier.predict_proba(column(0.0)), [[0.5, 0.5]])
+    beside = classifier.predict_proba(column(-1e-9, 1e-9))[:, outlier]
+    assert beside[0] > 0.5 > beside[1]
+    np.testing.assert_allclose(beside, 0.5, atol=1e-8)
+
+
+@pytest.mark.parametrize("outlier", [0, 1])
+@pytest.mark.parametrize("training", [(-2, -1, 1, 3), (1, 2, 3, 4), (-4, -3, -2, -1), (0, 0, 0, 0)])
+def test_probabilities_are_strictly_monotone_far_beyond_the_training_rows(outlier, training):
+    classifier = OutlierClassifier(FirstColumn(), outlier_label=outlier)
+    classifier.fit(column(*training), [0, 1, 0, 1])
+    far = np.logspace(-6, 6, 200)
+    probabilities = classifier.predict_proba(np.r_[-far[::-1], 0, far][:, None])
+    assert (np.diff(probabilities[:, outlier]) < 0).all()
+    assert (np.diff(probabilities[:, 1 - outlier]) > 0).all()
+
+
+def test_ranking_by_probability_is_ranking_by_decision(rows):
+    y = labels("ham", "spam")
+    classifier = OutlierClassifier(DETECTORS[0]).fit(rows[::2], y[::2])
+    decision = classifier.decision_function(rows[1::2])
+    probability = classifier.predict_proba(rows[1::2])[:, 1]
+    assert roc_auc_score(y[1::2], probability) == roc_auc_score(y[1::2], decision)
+    np.testing.assert_array_equal(np.argsort(probability), np.argsort(decision))
+
+
+def test_a_row_has_the_same_probability_in_any_company(rows):
+    classifier = OutlierClassifier(DETECTORS[0]).fit(rows, labels(0, 1))
+    together = classifier.predict_proba(rows)
+    alone = np.vstack([classifier.predict_proba(row[None]) for row in rows[:5]])
+    np.testing.assert_array_equal(together[:5], alone)
+
+
+def test_ranks_spread_the_training_rows_evenly():
+    ranks = ScoreRanks(np.array([-3.0, -2.0, -1.0, 1.0, 2.0, 3.0, 4.0]))
+    outlying = ranks.outlier_probability(np.array([-3.0, -2.0, -1.0]))
+    np.testing.assert_allclose(outlying, 1 - np.array([1, 2, 3]) / 8)
+    ordinary = ranks.outlier_probability(np.array([1.0, 2.0, 3.0, 4.0]))
+    np.testing.assert_allclose(ordinary, np.array([4, 3, 2, 1]) / 10)
+
+
+def test_median_of_the_flagged_rows_lies_half_way_to_one():
+    flagged = -np.array([0.1, 0.2, 5.0, 90.0, 1000.0])
+    ranks = ScoreRanks(np.r_[flagged, 1.0, 2.0])
+    assert ranks.outlier_probability(np.array([-5.0]))[0] == pytest.approx(0.75)
+
+
+def test_ranks_are_linear_between_training_rows():
+    ranks = ScoreRanks(np.array([-2.0, -1.0, 1.0, 3.0]))
+    at = ranks.outlier_probability(np.array([1.0, 2.0, 3.0]))
+    assert at[1] == pytest.approx((at[0] + at[2]) / 2)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_ranks_without_rows_on_one_side_cover_both_sides(sign):
+    ranks = ScoreRanks(sign * np.array([1.0, 2.0, 3.0]))
+    probabilities = ranks.outlier_probability(np.array([-1e6, -2, -1, 0, 1, 2, 1e6]))
+    assert (np.diff(probabilities) < 0).all()
+    assert probabilities[3] == 0.5
+    assert 0 < probabilities[-1] < 0.01
+    assert 0.99 < probabilities[0] < 1
+
+
+def test_ties_among_training_rows_keep_the_ranks_strictly_monotone():
+    ranks = ScoreRanks(np.array([-1.0, -1.0, -1.0, 0.0, 0.0, 2.0, 2.0]))
+    grid = np.linspace(-3, 3, 301)
+    assert (np.diff(ranks.outlier_probability(grid)) < 0).all()
+
+
+def test_ranks_of_zeros_alone_are_finite():
+    probabilities = ScoreRanks(np.zeros(3)).outlier_probability(np.array([-1.0, 0.0, 1.0]))
+    assert 1 > probabilities[0] > probabilities[1] == 0.5 > probabilities[2] > 0
+
+
+# -- rows to fit on -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("detector", DETECTORS, ids=name)
+def test_fit_on_inliers_equals_the_detector_fitted_on_the_inliers(rows, detector):
+    classifier = OutlierClassifier(detector, fit_on="inliers").fit(rows, labels("ham", "spam"))
+    bare = clone(detector).fit(rows[~IS_OUTLIER])
+    np.testing.assert_array_equal(
+        classifier.decision_function(rows), -np.ravel(bare.decision_function(rows))
+    )
+
+
+def test_fit_on_inliers_follows_the_outlier_label(rows):
+    y = labels("common", "rare")
+    classifier = OutlierClassifier(FirstColumn(), fit_on="inliers", outlier_label="common")
+    np.testing.assert_array_equal(classifier.fit(rows, y).estimator_.X_, rows[IS_OUTLIER])
+
+
+@pytest.mark.parametrize("fit_on", ["all", "inliers"])
+def test_lists_of_text_and_data_frames_are_handed_over_as_they_are(rows, fit_on):
+    frame = pd.DataFrame(rows, columns=["a", "b"])
+    classifier = OutlierClassifier(FirstColumn(), fit_on=fit_on).fit(frame, labels(0, 1))
+    assert isinstance(classifier.estimator_.X_, pd.DataFrame)
+
+
+def test_unknown_fit_on_is_refused(rows):
+    with pytest.raises(ValueError, match="fit_on"):
+        OutlierClassifier(FirstColumn(), fit_on="outliers").fit(rows, labels(0, 1))
+
+
+@pytest.mark.parametrize("make", [sp.csr_matrix, sp.csc_matrix, sp.csr_array])
+@pytest.mark.parametrize("fit_on", ["all", "inliers"])
+def test_sparse_rows_give_the_same_as_dense_ones(rows, make, fit_on):
+    y = labels(0, 1)
+    classifier = OutlierClassifier(DETECTORS[0], fit_on=fit_on)
+    dense = classifier.fit(rows, y).decision_function(rows)
+    sparse = classifier.fit(make(rows), y).decision_function(make(rows))
+    np.testing.assert_allclose(sparse, dense)
+
+
+@pytest.mark.parametrize("fit_on", ["all", "inliers"])
+def test_raw_messages_go_through_a_pipeline_of_words_and_autoencoder(fit_on):
+    messages, is_spam = make_messages(120, spam_fraction=0.2, random_state=0)
+    y = np.where(is_spam, "spam", "ham")
+    pipeline = make_pipeline(
+        CountVectorizer(binary=True), VAEOutlierDetector(0.2, max_iter=3, random_state=0)
+    )
+    classifier = OutlierClassifier(pipeline, fit_on=fit_on).fit(messages, y)
+    predicted = classifier.predict(messages)
+    assert set(predicted) == {"ham", "spam"}
+    np.testing.assert_array_equal(
+        predicted == "spam", classifier.estimator_.predict(messages) == -1
+    )
+    assert classifier.predict_proba(messages).shape == (120, 2)
+    assert roc_auc_score(y, classifier.decision_function(messages)) > 0.8
+    assert not hasattr(classifier, "n_features_in_")
+
+
+# -- errors ---------------------------------------------------------------------------------------
+
+
+def test_one_class_is_refused_with_the_remedy(rows):
+    with pytest.raises(ValueError, match=r"y has one class, .*7.*fit the bare detector"):
+        OutlierClassifier(FirstColumn()).fit(rows, np.full(100, 7))
+
+
+def test_three_classes_are_refused(rows):
+    with pytest.raises(ValueError, match=r"Only binary classification is supported.*3 classes"):
+        OutlierClassifier(FirstColumn()).fit(rows, np.arange(100) % 3)
+
+
+def test_missing_labels_are_refused(rows):
+    with pytest.raises(ValueError, match=r"requires y to be passed.*bare detector"):
+        OutlierClassifier(FirstColumn()).fit(rows, None)
+
+
+@pytest.mark.parametrize(
+    "y",
+    [
+        np.where(IS_OUTLIER, np.nan, 0.0),
+        np.r_[np.nan, IS_OUTLIER[1:].astype(float)],
+        np.r_[[np.nan], labels("ham", "spam")[1:].astype(object)],
+    ],
+    ids=["floats", "three floats", "objects"],
+)
+def test_labels_with_missing_values_are_refused(rows, y):
+    with pytest.raises(ValueError, match="Input y contains NaN"):
+        OutlierClassifier(FirstColumn()).fit(rows, y)
+
+
+def test_none_among_the_labels_is_refused(rows):
+    y = labels("ham", "spam").astype(object)
+    y[0] = None
+    with pytest.raises(ValueError, match=r"[Uu]nknown label type|NaN|None"):
+        OutlierClassifier(FirstColumn()).fit(rows, y)
+
+
+def test_continuous_labels_are_refused(rows):
+    with pytest.raises(ValueError, match="continuous"):
+        OutlierClassifier(FirstColumn()).fit(rows, np.linspace(0.1, 1, 100))
+
+
+def test_as_many_labels_as_rows_are_needed(rows):
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        OutlierClassifier(FirstColumn()).fit(rows, labels(0, 1)[:-1])
+
+
+@pytest.mark.parametrize("outlier_label", ["eggs", 2, None.__class__])
+@pytest.mark.parametrize("coding", ["ints", "strings", "bools"])
+def test_outlier_label_that_does_not_occur_is_refused(rows, coding, outlier_label):
+    classifier = OutlierClassifier(FirstColumn(), outlier_label=outlier_label)
+    with pytest.raises(ValueError, match=r"outlier_label=.* is not among the labels of y"):
+        classifier.fit(rows, labels(*CODINGS[coding]))
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [LogisticRegression(), StandardScaler(), make_pipeline(LogisticRegression()), None, "forest"],
+    ids=name,
+)
+def test_what_is_no_detector_is_refused(rows, estimator):
+    with pytest.raises(TypeError):
+        OutlierClassifier(estimator).fit(rows, labels(0, 1))
+
+
+def test_class_in_the_place_of_a_detector_is_refused(rows):
+    with pytest.raises(TypeError):
+        OutlierClassifier(IsolationForest).fit(rows, labels(0, 1))
+
+
+@pytest.mark.parametrize(
+    "detector",
+    [LocalOutlierFactor(), make_pipeline(StandardScaler(), LocalOutlierFactor())],
+    ids=name,
+)
+def test_detector_that_cannot_judge_new_rows_is_refused_with_the_remedy(rows, detector):
+    with pytest.raises(TypeError, match="set novelty=True"):
+        OutlierClassifier(detector).fit(rows, labels(0, 1))
+
+
+@pytest.mark.parametrize("wrong", ["one class", "unknown label", "no detector", "bad rows"])
+def test_failed_fit_keeps_what_was_fitted(rows, wrong):
+    y = labels("ham", "spam")
+    classifier = OutlierClassifier(OneClassSVM()).fit(rows, y)
+    before = classifier.predict_proba(rows)
+    X, new_y = -rows, labels("a", "b")
+    if wrong == "one class":
+        new_y = np.full(100, "a")
+    elif wrong == "unknown label":
+        classifier.outlier_label = "c"
+    elif wrong == "no detector":
+        classifier.estimator = LogisticRegression()
+    else:
+        X = np.full_like(rows, np.nan)
+    with pytest.raises((ValueError, TypeError)):
+        classifier.fit(X, new_y)
+    np.testing.assert_array_equal(classifier.predict_proba(rows), before)
+    assert classifier.classes_.tolist() == ["ham", "spam"]
+    assert classifier.outlier_label_ == "spam"
+
+
+def test_first_fit_that_fails_leaves_nothing(rows):
+    classifier = OutlierClassifier(FirstColumn())
+    with pytest.raises(ValueError, match="one class"):
+        classifier.fit(rows, np.zeros(100))
+    assert set(vars(classifier)) == {"estimator", "fit_on", "outlier_label"}
+
+
+@pytest.mark.parametrize("method", ["predict", "decision_function", "predict_proba"])
+def test_unfitted_classifier_says_so(rows, method):
+    with pytest.raises(NotFittedError):
+        getattr(OutlierClassifier(IsolationForest()), method)(rows)
+
+
+def test_unfitted_classifier_with_a_scoring_detector_says_so_for_score_samples(rows):
+    with pytest.raises(NotFittedError):
+        OutlierClassifier(IsolationForest()).score_samples(rows)
+
+
+# -- with scikit-learn ----------------------------------------------------------------------------
+
+
+def overlapping(n_samples=600):
+    rng = np.random.RandomState(1)
+    y = (rng.rand(n_samples) < 0.1).astype(int)
+    return rng.randn(n_samples, 3) * (1 + 1.5 * y[:, None]), y
+
+
+def test_f1_is_that_of_the_outliers(rows):
+    y = labels(0, 1)
+    classifier = OutlierClassifier(DETECTORS[0]).fit(rows, y)
+    score = get_scorer("f1")(classifier, rows, y)
+    flagged = classifier.estimator_.predict(rows) == -1
+    assert score == f1_score(y, flagged)
+
+
+def test_tuned_threshold_is_nearly_the_best_of_all_thresholds():
+    X, y = overlapping()
+    cv = StratifiedKFold(3)
+    classifier = OutlierClassifier(IsolationForest(n_estimators=50, random_state=0))
+    tuned = TunedThresholdClassifierCV(classifier, scoring="f1", cv=cv).fit(X, y)
+
+    folds = []
+    for train, test in cv.split(X, y):
+        probability = clone(classifier).fit(X[train], y[train]).predict_proba(X[test])[:, 1]
+        folds.append((y[test], probability))
+    thresholds = np.unique(np.concatenate([probability for _, probability in folds]))
+    best = max(
+        np.mean([f1_score(truth, probability >= cut) for truth, probability in folds])
+        for cut in thresholds
+    )
+    assert tuned.best_score_ > best - 0.05
+    assert tuned.best_score_ > 0.3
+
+
+def test_fixed_threshold_moves_the_number_of_flagged_rows(rows):
+    y = labels(0, 1)
+    classifier = OutlierClassifier(DETECTORS[0])
+    flagged = [
+        FixedThresholdClassifier(classifier, threshold=threshold, pos_label=1)
+        .fit(rows, y)
+        .predict(rows)
+        .sum()
+        for threshold in (0.25, 0.75, 0.95)
+    ]
+    assert flagged[0] > flagged[1] > flagged[2] > 0
+
+
+@pytest.mark.parametrize("coding", ["strings", "strings, outlier first"])
+def test_automatic_threshold_changes_no_prediction(rows, coding):
+    y = labels(*CODINGS[coding])
+    fixed = FixedThresholdClassifier(OutlierClassifier(DETECTORS[0]), pos_label=np.unique(y)[1])
+    fixed.fit(rows, y)
+    np.testing.assert_array_equal(fixed.predict(rows), fixed.estimator_.predict(rows))
+
+
+@pytest.mark.parametrize("method", ["sigmoid", "isotonic"])
+def test_calibrated_probabilities_rank_the_outliers_first(rows, method):
+    y = labels("ham", "spam")
+    calibrated = CalibratedClassifierCV(
+        OutlierClassifier(DETECTORS[0]), method=method, cv=StratifiedKFold(3)
+    ).fit(rows, y)
+    assert roc_auc_score(y, calibrated.predict_proba(rows)[:, 1]) > 0.95
+
+
+def test_grid_search_by_f1_reaches_the_parameters_of_the_detector(rows):
+    search = GridSearchCV(
+        OutlierClassifier(IsolationForest(n_estimators=20, random_state=0)),
+        {"estimator__contamination": [0.01, 0.2, 0.5]},
+        scoring="f1",
+        cv=3,
+    ).fit(rows, labels(0, 1))
+    assert search.best_params_ == {"estimator__contamination": 0.2}
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+
+
+def test_it_is_a_classifier_that_shows_the_input_tags_of_its_detector():
+    classifier = OutlierClassifier(IsolationForest())
+    assert is_classifier(classifier)
+    tags = sklearn.utils.get_tags(classifier)
+    assert tags.input_tags.sparse
+    assert not tags.classifier_tags.multi_class
+
+
+def test_sample_weight_reaches_a_detector_that_requests_it(rows):
+    weight = np.linspace(1, 2, 100)
+    with sklearn.config_context(enable_metadata_routing=True):
+        detector = FirstColumn().set_fit_request(sample_weight=True)
+        classifier = OutlierClassifier(detector).fit(rows, labels(0, 1), sample_weight=weight)
+    np.testing.assert_array_equal(classifier.estimator_.sample_weight_, weight)
+
+
+def test_sample_weight_reaches_a_detector_of_scikit_learn(rows):
+    weight = np.where(rows[:, 0] > 0, 1.0, 0.0)
+    with sklearn.config_context(enable_metadata_routing=True):
+        detector = IsolationForest(random_state=0).set_fit_request(sample_weight=True)
+        classifier = OutlierClassifier(detector).fit(rows, labels(0, 1), sample_weight=weight)
+    bare = IsolationForest(random_state=0).fit(rows, sample_weight=weight)
+    np.testing.assert_array_equal(classifier.decision_function(rows), -bare.decision_function(rows))
+
+
+def test_sample_weight_follows_the_rows_that_are_fitted_on(rows):
+    weight = np.linspace(1, 2, 100)
+    with sklearn.config_context(enable_metadata_routing=True):
+        detector = FirstColumn().set_fit_request(sample_weight=True)
+        classifier = OutlierClassifier(detector, fit_on="inliers")
+        classifier.fit(rows, labels(0, 1), sample_weight=weight)
+    np.testing.assert_array_equal(classifier.estimator_.sample_weight_, weight[~IS_OUTLIER])
+
+
+def test_sample_weight_that_is_not_requested_is_refused(rows):
+    with (
+        sklearn.config_context(enable_metadata_routing=True),
+        pytest.raises(ValueError, match="sample_weight"),
+    ):
+        OutlierClassifier(FirstColumn()).fit(rows, labels(0, 1), sample_weight=np.ones(100))
+
+
+def test_sample_weight_without_metadata_routing_is_refused(rows):
+    with pytest.raises(ValueError, match=r"sample_weight.*enable_metadata_routing"):
+        OutlierClassifier(FirstColumn()).fit(rows, labels(0, 1), sample_weight=np.ones(100))
+
+
+def test_pickle_predicts_the_same(rows):
+    classifier = OutlierClassifier(DETECTORS[0]).fit(rows, labels("ham", "spam"))
+    again = pickle.loads(pickle.dumps(classifier))
+    np.testing.assert_array_equal(again.predict(rows), classifier.predict(rows))
+    np.testing.assert_array_equal(again.predict_proba(rows), classifier.predict_proba(rows))
+
+
+def test_clone_is_unfitted_and_has_the_same_parameters(rows):
+    classifier = OutlierClassifier(DETECTORS[0], fit_on="inliers", outlier_label="spam")
+    copy = clone(classifier.fit(rows, labels("ham", "spam")))
+    assert not hasattr(copy, "estimator_")
+    assert copy.get_params(deep=False).keys() == classifier.get_params(deep=False).keys()
+    assert (copy.fit_on, copy.outlier_label) == ("inliers", "spam")
+    assert copy.estimator is not classifier.estimator
+
+
+def test_fit_leaves_the_given_detector_unfitted(rows):
+    detector = IsolationForest(n_estimators=5)
+    classifier = OutlierClassifier(detector).fit(rows, labels(0, 1))
+    assert not hasattr(detector, "estimators_")
+    assert classifier.estimator is detector
+
+
+def test_columns_of_a_data_frame_are_remembered(rows):
+    frame = pd.DataFrame(rows, columns=["length", "links"])
+    classifier = OutlierClassifier(DETECTORS[0]).fit(frame, labels(0, 1))
+    assert classifier.n_features_in_ == 2
+    assert classifier.feature_names_in_.tolist() == ["length", "links"]
+    with pytest.raises(ValueError, match="feature names"):
+        classifier.predict(frame[["links", "length"]])
+
+
+def test_columns_without_names_are_counted_only(rows):
+    classifier = OutlierClassifier(DETECTORS[0])
+    assert not hasattr(classifier, "n_features_in_")
+    classifier.fit(rows, labels(0, 1))
+    assert classifier.n_features_in_ == 2
+    assert not hasattr(classifier, "feature_names_in_")
+
+
+def test_score_samples_are_those_of_the_detector_where_it_has_them(rows):
+    y = labels(0, 1)
+    classifier = OutlierClassifier(DETECTORS[0]).fit(rows, y)
+    np.testing.assert_array_equal(
+        classifier.score_samples(rows), classifier.estimator_.score_samples(rows)
+    )
+    assert not hasattr(OutlierClassifier(FirstColumn()).fit(rows, y), "score_samples")
+
+
+def test_score_is_the_accuracy_in_the_labels_of_the_data(rows):
+    y = labels("ham", "spam")
+    classifier = OutlierClassifier(DETECTORS[0]).fit(rows, y)
+    assert classifier.score(rows, y) == np.mean(classifier.predict(rows) == y)

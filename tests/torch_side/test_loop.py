@@ -1,0 +1,129 @@
+"""The training loop: every row is used, pieces add up, it stops when it should."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Generator
+
+from skvae._torch import loop
+from skvae._torch.loop import Plateau, make_optimizer, train, train_epoch
+from skvae._torch.networks import Linear
+
+
+def linear_problem(n_rows, learning_rate=0.01):
+    """Least squares with one linear layer, and a record of the rows each call was given."""
+    network = Linear(2, 1, Generator().manual_seed(0)).double()
+    X = np.random.RandomState(0).randn(n_rows, 2)
+    seen = []
+
+    def row_losses(rows):
+        seen.append(rows)
+        x = torch.from_numpy(rows)
+        return ((network(x)[:, 0] - x[:, 0] - 1) ** 2,)
+
+    return network, X, row_losses, make_optimizer(network, "sgd", learning_rate, 0.0), seen
+
+
+@pytest.mark.parametrize(("n_rows", "batch_size"), [(10, 3), (3, 10), (1, 1), (1200, 1000)])
+def test_every_row_is_trained_on_once_an_epoch(n_rows, batch_size):
+    _, X, row_losses, optimizer, seen = linear_problem(n_rows)
+    train_epoch(row_losses, (1.0,), X, optimizer, Generator().manual_seed(0), batch_size)
+    assert max(len(rows) for rows in seen) <= 512
+    used = np.concatenate(seen)
+    np.testing.assert_array_equal(np.sort(used, axis=0), np.sort(X, axis=0))
+
+
+def test_pieces_of_a_batch_add_up_to_one_step(monkeypatch):
+    weights = []
+    for max_rows in (512, 7):
+        monkeypatch.setattr(loop, "MAX_ROWS", max_rows)
+        network, X, row_losses, optimizer, _ = linear_problem(100)
+        train_epoch(row_losses, (1.0,), X, optimizer, Generator().manual_seed(0), 50)
+        weights.append(network.weight.detach().clone())
+    torch.testing.assert_close(*weights, rtol=1e-12, atol=1e-12)
+
+
+def run(n_rows=50, max_iter=500, plateau=None, validate=None, weights=lambda epoch: (1.0,)):
+    network, X, row_losses, optimizer, _ = linear_problem(n_rows)
+    history = train(
+        network,
+        row_losses,
+        weights,
+        X,
+        optimizer=optimizer,
+        generator=Generator().manual_seed(0),
+        batch_size=10,
+        max_iter=max_iter,
+        plateau=plateau or Plateau(1e-6, 5),
+        validate=validate,
+    )
+    return network, history
+
+
+def test_training_stops_on_a_plateau():
+    _, history = run()
+    assert 5 < len(history.terms) < 500
+
+
+def test_plateau_counts_epochs_without_improvement():
+    plateau = Plateau(tol=0.1, patience=2)
+    assert [plateau.update(loss) for loss in (5, 4, 3.95, 3.5, 3.45, 3.44)] == [
+        False,
+        False,
+        False,
+        False,
+        False,
+        True,
+    ]
+
+
+def test_stopping_waits_for_full_weights():
+    _, history = run(
+        max_iter=40, plateau=Plateau(1e9, 1), weights=lambda epoch: (min(1, epoch / 30),)
+    )
+    assert len(history.terms) == 31
+
+
+def test_the_curve_is_unweighted():
+    _, full = run(max_iter=1)
+    _, weighted = run(max_iter=1, weights=lambda epoch: (0.0,))
+    network, X, row_losses, _, _ = linear_problem(50)
+    assert weighted.terms[0][0] == pytest.approx(row_losses(X)[0].mean().item())
+    assert full.terms[0][0] < weighted.terms[0][0]
+
+
+def test_validation_brings_back_the_best_epoch():
+    states, losses = [], iter([3.0, 1.0, 2.0, 2.0, 2.0])
+    network, X, row_losses, optimizer, _ = linear_problem(50)
+
+    def validate():
+        states.append(network.weight.detach().clone())
+        return next(losses)
+
+    history = train(
+        network,
+        row_losses,
+        lambda epoch: (1.0,),
+        X,
+        optimizer=optimizer,
+        generator=Generator().manual_seed(0),
+        batch_size=10,
+        max_iter=50,
+        plateau=Plateau(0.0, 3),
+        validate=validate,
+    )
+    assert history.validation == [3.0, 1.0, 2.0, 2.0, 2.0]
+    assert torch.equal(network.weight, states[1])
+
+
+def test_decay_spares_the_biases():
+    network = Linear(2, 1, Generator().manual_seed(0))
+    with torch.no_grad():
+        network.bias.fill_(1.0)
+    before = network.weight.detach().clone()
+    optimizer = make_optimizer(network, "sgd", 0.1, alpha=0.5)
+    for parameter in network.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    torch.testing.assert_close(network.weight.detach(), before * (1 - 0.1 * 0.5))
+    assert network.bias.item() == 1.0

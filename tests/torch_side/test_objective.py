@@ -1,0 +1,240 @@
+"""Bounds on log p(x) against computations by hand, closed forms and numerical integration."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+from scipy.special import logsumexp
+from scipy.stats import norm
+from sklearn.decomposition import FactorAnalysis
+from torch import Generator
+from torch.distributions import Normal
+from torch.distributions import kl_divergence as torch_kl
+
+from skvae import VAEDensityEstimator
+from skvae._torch.likelihoods import Gaussian
+from skvae._torch.models import DensityModel
+from skvae._torch.objective import (
+    elbo_noise,
+    importance_noise,
+    kl_divergence,
+    kl_weight,
+    rows_per_block,
+    squared_error,
+)
+from skvae._torch.sparse import as_batch
+
+
+def test_kl_equals_torch_distributions():
+    generator = Generator().manual_seed(0)
+    mean, log_variance = torch.randn(2, 5, 3, generator=generator, dtype=torch.float64)
+    posterior = Normal(mean, (log_variance / 2).exp())
+    expected = torch_kl(posterior, Normal(0.0, 1.0)).sum(-1)
+    torch.testing.assert_close(kl_divergence(mean, log_variance), expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("epoch", "n_warmup", "weight"),
+    [(1, 0, 1), (1, 4, 0.25), (3, 4, 0.75), (4, 4, 1), (9, 4, 1), (1, 0.1, 1)],
+)
+def test_kl_weight_rises_to_one(epoch, n_warmup, weight):
+    assert kl_weight(epoch, n_warmup) == weight
+
+
+@pytest.mark.parametrize("as_table", [np.asarray, sp.csr_matrix])
+def test_training_loss_equals_computation_by_hand(as_table, binary_rows):
+    X = binary_rows[:6]
+    model = DensityModel(
+        as_table(X),
+        likelihood="bernoulli",
+        n_components=3,
+        hidden_layer_sizes=(5,),
+        activation="tanh",
+        seed=0,
+    )
+    model.network.double()
+    weights = {name: p.detach().numpy() for name, p in model.network.named_parameters()}
+    generator = Generator()
+    generator.set_state(model.generator.get_state())
+    noise = torch.randn(6, 3, generator=generator, dtype=torch.float64).numpy()
+
+    def layer(x, name):
+        return x @ weights[f"{name}.weight"] + weights[f"{name}.bias"]
+
+    hidden = np.tanh(layer(X, "encoder.layers.0"))
+    mean, log_variance = layer(hidden, "mean"), layer(hidden, "log_variance")
+    z = mean + np.exp(log_variance / 2) * noise
+    p = 1 / (1 + np.exp(-layer(np.tanh(layer(z, "decoder.layers.0")), "outputs.0")))
+    reconstruction = -(X * np.log(p) + (1 - X) * np.log(1 - p)).sum(axis=1)
+    kl = 0.5 * (mean**2 + np.exp(log_variance) - 1 - log_variance).sum(axis=1)
+
+    found = model.row_losses(as_table(X))
+    np.testing.assert_allclose(found[0].detach(), reconstruction, atol=1e-12)
+    np.testing.assert_allclose(found[1].detach(), kl, atol=1e-12)
+
+
+@pytest.mark.parametrize("as_table", [np.asarray, sp.csr_matrix])
+def test_squared_error_is_a_sum_over_features(as_table):
+    rng = np.random.RandomState(0)
+    X = rng.uniform(size=(4, 6)) * (rng.uniform(size=(4, 6)) < 0.4)
+    Y = rng.uniform(size=(4, 6))
+    x = as_batch(as_table(X), torch.device("cpu"))
+    np.testing.assert_allclose(
+        squared_error(torch.from_numpy(Y), x), ((X - Y) ** 2).sum(axis=1), atol=1e-14
+    )
+
+
+@pytest.fixture(scope="module")
+def factor_model():
+    """Linear Gaussian autoencoder that holds scikit-learn's factor analysis, q exact."""
+    rng = np.random.RandomState(0)
+    X = (rng.randn(2000, 3) @ rng.randn(3, 8) + rng.randn(2000, 8) + 4) * [1, 2, 0.5, 2, 1, 3, 1, 1]
+    factors = FactorAnalysis(n_components=3).fit(X)
+    loadings, noise = factors.components_, factors.noise_variance_
+    precision = np.eye(3) + (loadings / noise) @ loadings.T
+    assert np.abs(precision - np.diag(np.diag(precision))).max() < 1e-6
+
+    density = VAEDensityEstimator(
+        3, hidden_layer_sizes=(), likelihood="gaussian", max_iter=1, random_state=0
+    ).fit(X)
+    location = density._model.likelihood.location_.numpy()
+    scale = density._model.likelihood.scale_.numpy()
+    projection = (loadings / noise).T / np.diag(precision)
+    variance = noise / scale**2 - Gaussian.MIN_VARIANCE
+    values = {
+        "mean.weight": scale[:, None] * projection,
+        "mean.bias": (location - factors.mean_) @ projection,
+        "log_variance.weight": np.zeros((8, 3)),
+        "log_variance.bias": -np.log(np.diag(precision)),
+        "outputs.0.weight": loadings / scale,
+        "outputs.0.bias": (factors.mean_ - location) / scale,
+        "outputs.1.weight": np.zeros((3, 8)),
+        "outputs.1.bias": np.log(np.expm1(variance)),
+    }
+    state = {name: torch.from_numpy(value) for name, value in values.items()}
+    density._model.scorer("cpu").load_state_dict(state)
+    return X, factors, density
+
+
+@pytest.mark.parametrize("n_importance_samples", [1, 2, 7, 1000])
+def test_exact_posterior_gives_the_density_of_factor_analysis(factor_model, n_importance_samples):
+    X, factors, density = factor_model
+    density.set_params(n_importance_samples=n_importance_samples)
+    np.testing.assert_allclose(
+        density.score_samples(X[:50]), factors.score_samples(X[:50]), rtol=0, atol=1e-9
+    )
+
+
+def test_elbo_draws_have_mean_zero_and_unit_covariance():
+    for n_components in (1, 2, 8, 20):
+        noise = elbo_noise(3, n_components)
+        assert len(noise) == 2 * max(8, n_components)
+        np.testing.assert_allclose(noise.mean(0), 0, atol=1e-12)
+        np.testing.assert_allclose(noise.T @ noise / len(noise), np.eye(n_components), atol=1e-12)
+
+
+def test_importance_draws_of_any_number_are_a_prefix_of_more():
+    many = importance_noise(5, 1000, 4)
+    for n_draws in (2, 17, 512):
+        assert torch.equal(importance_noise(5, n_draws, 4), many[:n_draws])
+
+
+def test_each_importance_draw_is_standard_normal_over_seeds():
+    draws = np.stack([importance_noise(seed, 3, 2).numpy() for seed in range(4000)])
+    np.testing.assert_allclose(draws.mean(axis=0), 0, atol=4 / np.sqrt(4000))
+    np.testing.assert_allclose(draws.var(axis=0), 1, atol=0.1)
+
+
+@pytest.fixture(scope="module")
+def plane_model():
+    """Binary density with two latent dimensions, and log p(x) of any rows by quadrature."""
+    rng = np.random.RandomState(0)
+    p = 1 / (1 + np.exp(-3 * rng.randn(600, 2) @ rng.randn(2, 8)))
+    X = (rng.uniform(size=(600, 8)) < p).astype(float)
+    density = VAEDensityEstimator(
+        2, hidden_layer_sizes=(32,), max_iter=100, learning_rate_init=5e-3, random_state=0
+    ).fit(X)
+    axis = np.linspace(-9, 9, 181)
+    grid = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
+    log_weight = norm.logpdf(grid).sum(axis=1) + 2 * np.log(axis[1] - axis[0])
+    p = density.inverse_transform(grid)
+
+    def exact(rows):
+        log_p = rows @ np.log(p).T + (1 - rows) @ np.log1p(-p).T
+        return logsumexp(log_p + log_weight, axis=1)
+
+    moments = (np.exp(log_weight) @ p, (p * np.exp(log_weight)[:, None]).T @ p)
+    return X, density, exact, moments
+
+
+def test_quadrature_density_sums_to_one(plane_model, all_binary):
+    _, _, exact, _ = plane_model
+    assert np.exp(exact(all_binary)).sum() == pytest.approx(1, abs=1e-10)
+
+
+def test_importance_weighted_density_sums_to_one(plane_model, all_binary):
+    _, density, _, _ = plane_model
+    density.set_params(n_importance_samples=5000)
+    assert np.exp(density.score_samples(all_binary)).sum() == pytest.approx(1, abs=0.05)
+
+
+def test_bounds_are_ordered_and_below_the_exact_density(plane_model):
+    X, density, exact, _ = plane_model
+    X = X[:100]
+    seed = density.noise_seed_
+    means, errors = [], []
+    for n_importance_samples in (1, 10, 1000):
+        density.set_params(n_importance_samples=n_importance_samples)
+        scores = []
+        for noise_seed in range(20):
+            density.noise_seed_ = noise_seed
+            scores.append(density.score(X))
+        means.append(np.mean(scores))
+        errors.append(np.std(scores, ddof=1) / np.sqrt(20))
+    density.noise_seed_ = seed
+    assert means[0] < means[1] < means[2]
+    limit = exact(X).mean() + 1e-12
+    for mean, error in zip(means, errors, strict=True):
+        assert mean <= limit + 3 * error
+    assert means[2] == pytest.approx(limit, abs=0.01)
+
+
+def test_elbo_is_not_the_decoded_posterior_mean(plane_model):
+    X, density, exact, _ = plane_model
+    density.set_params(n_importance_samples=1)
+    network = density._model.scorer("cpu")
+    mean, log_variance = network.encode(torch.from_numpy(X))
+    kl = kl_divergence(mean, log_variance).numpy()
+    p = density.inverse_transform(mean.numpy())
+    plug_in = (X * np.log(p) + (1 - X) * np.log1p(-p)).sum(axis=1) - kl
+    assert (plug_in > exact(X)).mean() > 0.9
+    assert density.score(X) < exact(X).mean() - 0.01
+
+
+def test_samples_have_the_moments_of_the_model(plane_model):
+    _, density, _, (mean, second) = plane_model
+    drawn = density.sample(40_000, random_state=0)
+    deviation = np.sqrt(mean * (1 - mean) / len(drawn))
+    assert (np.abs(drawn.mean(axis=0) - mean) < 4 * deviation).all()
+    pairs = drawn.T @ drawn / len(drawn)
+    off_diagonal = ~np.eye(8, dtype=bool)
+    error = 4 * np.sqrt(second * (1 - second) / len(drawn))
+    assert (np.abs(pairs - second) < error)[off_diagonal].all()
+
+
+def test_samples_of_a_gaussian_model_have_its_covariance(factor_model):
+    _, factors, density = factor_model
+    drawn = density.sample(40_000, random_state=0)
+    covariance = factors.get_covariance()
+    deviation = np.sqrt(np.diag(covariance))
+    assert (np.abs(drawn.mean(axis=0) - factors.mean_) < 4 * deviation / 200).all()
+    correlation_error = (np.cov(drawn.T) - covariance) / np.outer(deviation, deviation)
+    assert np.abs(correlation_error).max() < 4 * np.sqrt(2 / 40_000)
+
+
+@pytest.mark.parametrize("n_features", [1, 1000, 10**7])
+@pytest.mark.parametrize("n_draws", [1, 16, 10**7])
+def test_scoring_blocks_are_bounded(n_features, n_draws):
+    rows = rows_per_block(n_features, n_draws)
+    assert 1 <= rows <= 512
+    assert rows == 1 or rows * max(n_features, n_draws) <= 2**22
