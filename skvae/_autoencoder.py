@@ -49,7 +49,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         Rows in a training step; the last step of an epoch takes what is left.
     learning_rate_init : float, default=0.001
         Learning rate.
-    max_iter : int, default=50
+    max_iter : int, default=100
         Largest number of epochs.
     tol : float, default=1e-4
         Training stops when the loss (see `early_stopping`) has not fallen by more than `tol` in
@@ -131,7 +131,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         alpha=0.0,
         batch_size=128,
         learning_rate_init=1e-3,
-        max_iter=50,
+        max_iter=100,
         tol=1e-4,
         n_iter_no_change=10,
         early_stopping=False,

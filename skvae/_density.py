@@ -62,7 +62,7 @@ class VAEDensityEstimator(
         Rows in a training step; the last step of an epoch takes what is left.
     learning_rate_init : float, default=0.001
         Learning rate.
-    max_iter : int, default=50
+    max_iter : int, default=100
         Largest number of epochs. Over the first tenth of them the weight of the KL divergence
         in the loss rises linearly to 1.
     tol : float, default=1e-4
@@ -120,7 +120,7 @@ class VAEDensityEstimator(
     >>> import numpy as np
     >>> from skvae import VAEDensityEstimator
     >>> X = np.tile([[1, 1, 0, 0], [0, 0, 1, 1]], (100, 1))
-    >>> density = VAEDensityEstimator(n_components=1, max_iter=50, random_state=0).fit(X)
+    >>> density = VAEDensityEstimator(n_components=1, random_state=0).fit(X)
     >>> density.likelihood_
     'bernoulli'
     >>> seen, unseen = density.score_samples([[1, 1, 0, 0], [1, 0, 1, 0]])
@@ -146,7 +146,7 @@ class VAEDensityEstimator(
         alpha=0.0,
         batch_size=128,
         learning_rate_init=1e-3,
-        max_iter=50,
+        max_iter=100,
         tol=1e-4,
         n_iter_no_change=10,
         early_stopping=False,

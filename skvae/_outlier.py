@@ -49,7 +49,7 @@ class VAEOutlierDetector(OutlierMixin, BaseEstimator):
         Rows in a training step; the last step of an epoch takes what is left.
     learning_rate_init : float, default=0.001
         Learning rate.
-    max_iter : int, default=50
+    max_iter : int, default=100
         Largest number of epochs.
     tol : float, default=1e-4
         Training stops when the loss has not fallen by more than `tol` nats in `n_iter_no_change`
@@ -103,7 +103,7 @@ class VAEOutlierDetector(OutlierMixin, BaseEstimator):
     >>> import numpy as np
     >>> from skvae import VAEOutlierDetector
     >>> X = np.tile([[1, 1, 0, 0], [0, 0, 1, 1]], (100, 1))
-    >>> detector = VAEOutlierDetector(n_components=1, max_iter=50, random_state=0).fit(X)
+    >>> detector = VAEOutlierDetector(n_components=1, random_state=0).fit(X)
     >>> detector.predict([[1, 1, 0, 0], [1, 0, 1, 0]])
     array([ 1, -1])
     """
@@ -127,7 +127,7 @@ class VAEOutlierDetector(OutlierMixin, BaseEstimator):
         alpha=0.0,
         batch_size=128,
         learning_rate_init=1e-3,
-        max_iter=50,
+        max_iter=100,
         tol=1e-4,
         n_iter_no_change=10,
         early_stopping=False,

@@ -84,7 +84,7 @@ CODINGS = {
     "strings, outlier first": ("ok", "bad"),
     "bools": (False, True),
     "bools, outlier first": (True, False),
-    "floats": (2.5, 7.0),
+    "floats": (2.0, 7.0),
 }
 
 
@@ -257,6 +257,13 @@ def test_ties_among_training_rows_keep_the_ranks_strictly_monotone():
     assert (np.diff(ranks.outlier_probability(grid)) < 0).all()
 
 
+def test_probabilities_do_not_jump_at_ties_among_training_rows():
+    ranks = ScoreRanks(np.array([-1.0, -1.0, -1.0, 2.0, 2.0, 2.0]))
+    for tie in (-1.0, 2.0):
+        around = ranks.outlier_probability(tie + np.array([-1e-9, 0, 1e-9]))
+        np.testing.assert_allclose(around, around[1], atol=1e-8)
+
+
 def test_ranks_of_zeros_alone_are_finite():
     probabilities = ScoreRanks(np.zeros(3)).outlier_probability(np.array([-1.0, 0.0, 1.0]))
     assert 1 > probabilities[0] > probabilities[1] == 0.5 > probabilities[2] > 0
@@ -281,10 +288,24 @@ def test_fit_on_inliers_follows_the_outlier_label(rows):
 
 
 @pytest.mark.parametrize("fit_on", ["all", "inliers"])
-def test_lists_of_text_and_data_frames_are_handed_over_as_they_are(rows, fit_on):
-    frame = pd.DataFrame(rows, columns=["a", "b"])
-    classifier = OutlierClassifier(FirstColumn(), fit_on=fit_on).fit(frame, labels(0, 1))
-    assert isinstance(classifier.estimator_.X_, pd.DataFrame)
+@pytest.mark.parametrize("kind", [np.asarray, sp.csr_matrix, pd.DataFrame, np.ndarray.tolist])
+def test_rows_reach_the_detector_in_their_own_kind(rows, fit_on, kind):
+    detector = IsolationForest(n_estimators=5, random_state=0)
+    seen = []
+
+    class Recorder(FirstColumn):
+        def fit(self, X, y=None):
+            seen.append(X)
+            self.detector_ = clone(detector).fit(X)
+            return self
+
+        def decision_function(self, X):
+            return self.detector_.decision_function(X)
+
+    given = kind(rows)
+    OutlierClassifier(Recorder(), fit_on=fit_on).fit(given, labels(0, 1))
+    assert type(seen[0]) is type(given)
+    assert (seen[0] is given) == (fit_on == "all")
 
 
 def test_unknown_fit_on_is_refused(rows):
@@ -316,7 +337,6 @@ def test_raw_messages_go_through_a_pipeline_of_words_and_autoencoder(fit_on):
         predicted == "spam", classifier.estimator_.predict(messages) == -1
     )
     assert classifier.predict_proba(messages).shape == (120, 2)
-    assert roc_auc_score(y, classifier.decision_function(messages)) > 0.8
     assert not hasattr(classifier, "n_features_in_")
 
 
@@ -348,7 +368,7 @@ def test_missing_labels_are_refused(rows):
     ids=["floats", "three floats", "objects"],
 )
 def test_labels_with_missing_values_are_refused(rows, y):
-    with pytest.raises(ValueError, match="Input y contains NaN"):
+    with pytest.raises(ValueError, match=r"Input.* contains NaN"):
         OutlierClassifier(FirstColumn()).fit(rows, y)
 
 
@@ -369,7 +389,7 @@ def test_as_many_labels_as_rows_are_needed(rows):
         OutlierClassifier(FirstColumn()).fit(rows, labels(0, 1)[:-1])
 
 
-@pytest.mark.parametrize("outlier_label", ["eggs", 2, None.__class__])
+@pytest.mark.parametrize("outlier_label", ["eggs", 2])
 @pytest.mark.parametrize("coding", ["ints", "strings", "bools"])
 def test_outlier_label_that_does_not_occur_is_refused(rows, coding, outlier_label):
     classifier = OutlierClassifier(FirstColumn(), outlier_label=outlier_label)
@@ -535,7 +555,7 @@ def test_sample_weight_reaches_a_detector_that_requests_it(rows):
 
 
 def test_sample_weight_reaches_a_detector_of_scikit_learn(rows):
-    weight = np.where(rows[:, 0] > 0, 1.0, 0.0)
+    weight = np.where(rows[:, 0] > 0, 1.0, 0.1)
     with sklearn.config_context(enable_metadata_routing=True):
         detector = IsolationForest(random_state=0).set_fit_request(sample_weight=True)
         classifier = OutlierClassifier(detector).fit(rows, labels(0, 1), sample_weight=weight)
@@ -561,7 +581,7 @@ def test_sample_weight_that_is_not_requested_is_refused(rows):
 
 
 def test_sample_weight_without_metadata_routing_is_refused(rows):
-    with pytest.raises(ValueError, match=r"sample_weight.*enable_metadata_routing"):
+    with pytest.raises(ValueError, match=r"enable_metadata_routing=True.*sample_weight"):
         OutlierClassifier(FirstColumn()).fit(rows, labels(0, 1), sample_weight=np.ones(100))
 
 

@@ -8,6 +8,7 @@ import os
 import re
 import socket
 import sys
+import tempfile
 import threading
 import zipfile
 from collections import Counter
@@ -82,6 +83,7 @@ def site(monkeypatch):
     monkeypatch.setattr(skvae.datasets, "SMS_SPAM_SHA256", hashlib.sha256(COLLECTION).hexdigest())
     yield site
     site.close()
+    gc.collect()  # makes a connection that was left open warn here
 
 
 def left_behind(data_home):
@@ -94,8 +96,6 @@ def check_refused_then_recovers(site, data_home, match):
     with pytest.raises(OSError, match=match) as failure:
         fetch_sms_spam(data_home=data_home)
     assert "fetch_sms_spam" in str(failure.value)
-    del failure
-    gc.collect()
     assert left_behind(data_home) == []
     site.body, site.status, site.promised_length = zipped(COLLECTION), 200, None
     assert fetch_sms_spam(data_home=data_home).data == ["see you later", "WIN £100 now!", "ok"]
@@ -219,6 +219,11 @@ def test_default_cache_is_that_of_scikit_learn(site, tmp_path, monkeypatch):
     assert (tmp_path / "sms_spam" / "SMSSpamCollection").read_bytes() == COLLECTION
 
 
+def test_cache_folder_may_lie_on_another_disk_than_temporary_files(site, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    assert len(fetch_sms_spam(data_home=tmp_path).data) == 3
+
+
 def test_wrong_content_is_refused(site, tmp_path):
     site.body = zipped(b"ham\tforged\n")
     check_refused_then_recovers(site, tmp_path, "is not the SMS Spam Collection.*SHA-256")
@@ -312,7 +317,7 @@ def test_missing_pooch_error_names_the_extra(tmp_path, monkeypatch):
 
 
 def words(messages):
-    return [word for message in messages for word in re.findall(r"\w+", message.lower())]
+    return [word for message in messages for word in re.findall(r"[a-z]+", message.lower())]
 
 
 def test_messages_depend_on_the_seed_alone():
@@ -386,13 +391,13 @@ def test_bad_spam_fraction_is_refused(spam_fraction):
 def test_many_words_occur_once():
     counts = Counter(words(make_messages(1000, random_state=0)[0]))
     once = sum(count == 1 for count in counts.values())
-    assert once > 0.4 * len(counts)
+    assert once > 0.25 * len(counts)
     assert max(counts.values()) > 100
 
 
 def test_vocabulary_grows_with_the_number_of_messages():
     few, many = (set(words(make_messages(n, random_state=0)[0])) for n in (200, 2000))
-    assert len(many) > 2 * len(few)
+    assert len(many) > 1.5 * len(few)
 
 
 def test_ham_and_spam_differ_but_share_words():

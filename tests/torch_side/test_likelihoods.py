@@ -114,7 +114,9 @@ def test_constant_column_is_not_scaled(constant):
 
 @pytest.mark.parametrize("make", [Bernoulli, Gaussian])
 def test_sample_has_the_moments_of_the_distribution(make, real_rows):
-    likelihood, _ = fitted(make(), (real_rows > 7).astype(float) if make is Bernoulli else real_rows)
+    likelihood, _ = fitted(
+        make(), (real_rows > 7).astype(float) if make is Bernoulli else real_rows
+    )
     outputs = [output.expand(40_000, 4) for output in random_outputs(likelihood, 4)]
     drawn = likelihood.sample(outputs, Generator().manual_seed(0)).numpy()
     mean = likelihood.mean(outputs)[0].numpy()

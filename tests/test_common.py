@@ -1,0 +1,124 @@
+"""scikit-learn's own checks, and ours on docstrings, for every public estimator."""
+
+import inspect
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from numpydoc.docscrape import NumpyDocString
+from sklearn.ensemble import IsolationForest
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import skvae
+from skvae import (
+    AutoencoderTransformer,
+    OutlierClassifier,
+    VAEDensityEstimator,
+    VAEOutlierDetector,
+    _autoencoder,
+    _base,
+    _density,
+    _outlier,
+)
+
+
+@parametrize_with_checks(
+    [
+        AutoencoderTransformer(),
+        AutoencoderTransformer(loss="squared_error", hidden_layer_sizes=(), code_activation="relu"),
+        AutoencoderTransformer(early_stopping=True, warm_start=True, solver="sgd"),
+        VAEDensityEstimator(),
+        VAEDensityEstimator(likelihood="gaussian"),
+        VAEDensityEstimator(n_importance_samples=5),
+        VAEDensityEstimator(early_stopping=True, warm_start=True, hidden_layer_sizes=(16, 8)),
+        VAEOutlierDetector(),
+        VAEOutlierDetector(likelihood="gaussian"),
+        VAEOutlierDetector(contamination=0.1),
+        VAEOutlierDetector(n_importance_samples=5),
+        OutlierClassifier(IsolationForest(random_state=0)),
+        OutlierClassifier(VAEOutlierDetector(random_state=0)),
+        OutlierClassifier(IsolationForest(random_state=0), fit_on="inliers"),
+    ]
+)
+def test_promise_01_scikit_learn_checks_pass(estimator, check):
+    check(estimator)
+
+
+@parametrize_with_checks(
+    [
+        AutoencoderTransformer(loss="binary_cross_entropy"),
+        VAEDensityEstimator(likelihood="bernoulli"),
+        VAEDensityEstimator(likelihood="bernoulli", n_importance_samples=5),
+        VAEOutlierDetector(likelihood="bernoulli", contamination=0.1),
+    ]
+)
+def test_promise_01_scikit_learn_checks_pass_in_the_unit_interval(estimator, check, monkeypatch):
+    """The checks' tables hold any real values; these configurations see them squashed into [0, 1)."""
+
+    def squashed(estimator, X, *, reset):
+        X = _base.validate_table(estimator, X, reset=reset)
+        values = X.data if sp.issparse(X) else X
+        values = np.abs(values) / (1 + np.abs(values))
+        return sp.csr_matrix((values, X.indices, X.indptr), X.shape) if sp.issparse(X) else values
+
+    for module in (_autoencoder, _density, _outlier):
+        monkeypatch.setattr(module, "validate_table", squashed)
+    check(estimator)
+
+
+ESTIMATORS = [AutoencoderTransformer, OutlierClassifier, VAEDensityEstimator, VAEOutlierDetector]
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_no_tag_hides_a_check(estimator):
+    instance = estimator(IsolationForest()) if estimator is OutlierClassifier else estimator()
+    tags = instance.__sklearn_tags__()
+    assert not tags._skip_test
+    assert not tags.no_validation
+    assert not tags.non_deterministic
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_documented_parameters_are_those_of_the_signature(estimator):
+    documented = [parameter.name for parameter in NumpyDocString(estimator.__doc__)["Parameters"]]
+    assert documented == list(inspect.signature(estimator).parameters)
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_documented_defaults_are_those_of_the_signature(estimator):
+    for parameter in NumpyDocString(estimator.__doc__)["Parameters"]:
+        default = inspect.signature(estimator).parameters[parameter.name].default
+        if default is not inspect.Parameter.empty:
+            documented = parameter.type.rpartition("default=")[2]
+            assert documented.strip('"') == str(default) or float(documented) == default
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_every_fitted_attribute_is_documented(estimator, binary_rows):
+    instance = estimator(IsolationForest()) if estimator is OutlierClassifier else estimator()
+    y = np.arange(len(binary_rows)) < 20
+    instance.set_params(**({"max_iter": 1} if "max_iter" in instance.get_params(False) else {}))
+    instance.fit(binary_rows, y)
+    fitted = {name for name in vars(instance) if name.endswith("_") and not name.startswith("_")}
+    documented = {attribute.name for attribute in NumpyDocString(estimator.__doc__)["Attributes"]}
+    assert fitted <= documented
+    assert documented - {"feature_names_in_"} <= set(dir(instance))
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_public_methods_document_their_parameters(estimator):
+    for name, method in inspect.getmembers(estimator, inspect.isfunction):
+        if name.startswith("_") or not method.__module__.startswith("skvae"):
+            continue
+        documented = [p.name for p in NumpyDocString(method.__doc__)["Parameters"]]
+        expected = [str(p) for p in inspect.signature(method).parameters.values()]
+        expected = [p.partition("=")[0] for p in expected if p != "self"]
+        assert documented == expected, name
+
+
+def test_public_names_are_reachable():
+    for name in skvae.__all__:
+        assert getattr(skvae, name) is not None
+    assert set(skvae.__all__) <= set(dir(skvae))
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        skvae.nothing  # noqa: B018

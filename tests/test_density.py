@@ -1,0 +1,201 @@
+"""VAEDensityEstimator: what it learns, how it goes on, and what its methods return."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from sklearn.model_selection import GridSearchCV
+
+from skvae import VAEDensityEstimator
+
+QUICK = {"max_iter": 3, "random_state": 0}
+
+
+def test_rows_like_the_training_rows_are_denser(real_rows):
+    density = VAEDensityEstimator(learning_rate_init=1e-2, random_state=0).fit(real_rows)
+    shuffled = real_rows.copy()
+    rng = np.random.RandomState(0)
+    for column in shuffled.T:
+        rng.shuffle(column)
+    assert density.score(real_rows) > density.score(shuffled) + 1
+
+
+def test_beats_the_independent_density_on_dependent_bits():
+    rng = np.random.RandomState(0)
+    X = (rng.uniform(size=(2000, 6)) < np.where(rng.uniform(size=(2000, 1)) < 0.5, 0.1, 0.9)) * 1.0
+    train, test = X[:1000], X[1000:]
+    p = (train.sum(axis=0) + 0.5) / 1001
+    independent = (test * np.log(p) + (1 - test) * np.log1p(-p)).sum(axis=1).mean()
+    density = VAEDensityEstimator(2, learning_rate_init=5e-3, random_state=0).fit(train)
+    assert density.score(test) > independent + 0.3
+
+
+def test_rescaled_column_shifts_scores_by_the_log_of_the_scale(real_rows):
+    scale = np.array([1024.0, 1.0, 1 / 64, 1.0])
+    scores = VAEDensityEstimator(**QUICK).fit(real_rows).score_samples(real_rows)
+    scaled = VAEDensityEstimator(**QUICK).fit(real_rows * scale).score_samples(real_rows * scale)
+    np.testing.assert_allclose(scaled, scores - np.log(scale).sum(), rtol=1e-10)
+
+
+def test_score_is_the_mean_over_rows(binary_rows):
+    density = VAEDensityEstimator(**QUICK).fit(binary_rows)
+    assert density.score(binary_rows) == density.score_samples(binary_rows).mean()
+    assert isinstance(density.score(binary_rows), float)
+
+
+def test_fitted_attributes(binary_rows):
+    X = pd.DataFrame(binary_rows, columns=list("abcdefgh"))
+    density = VAEDensityEstimator(**QUICK).fit(X)
+    assert density.likelihood_ == "bernoulli"
+    assert density.n_iter_ == len(density.loss_curve_) == 3
+    assert density.n_features_in_ == 8
+    assert density.feature_names_in_.tolist() == list("abcdefgh")
+    assert density.validation_loss_curve_ == []
+
+
+def test_transform_and_inverse_transform(binary_rows, real_rows):
+    for X in (binary_rows, real_rows):
+        density = VAEDensityEstimator(3, learning_rate_init=1e-2, random_state=0).fit(X)
+        codes = density.transform(X)
+        assert codes.shape == (len(X), 3)
+        decoded = density.inverse_transform(codes)
+        assert decoded.shape == X.shape
+        assert ((decoded - X) ** 2).mean() < 0.9 * X.var(axis=0).mean()
+    names = density.get_feature_names_out()
+    assert names.tolist() == [f"vaedensityestimator{i}" for i in range(3)]
+    frame = density.set_output(transform="pandas").transform(X)
+    assert frame.columns.tolist() == names.tolist()
+
+
+def test_inverse_transform_refuses_codes_of_another_width(binary_rows):
+    density = VAEDensityEstimator(3, **QUICK).fit(binary_rows)
+    with pytest.raises(ValueError, match="Z has 2 columns.*3 components"):
+        density.inverse_transform(np.zeros((1, 2)))
+
+
+def test_samples_follow_the_random_state(binary_rows):
+    density = VAEDensityEstimator(**QUICK).fit(binary_rows)
+    first, again, other = (density.sample(20, random_state=seed) for seed in (0, 0, 1))
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+    assert set(np.unique(first)) == {0.0, 1.0}
+
+
+@pytest.mark.parametrize("n_samples", [0, -1, 2.5, "3"])
+def test_sample_refuses_a_wrong_number(n_samples, binary_rows):
+    with pytest.raises(ValueError, match="n_samples must be an integer"):
+        VAEDensityEstimator(**QUICK).fit(binary_rows).sample(n_samples)
+
+
+def test_early_stopping_keeps_the_best_epoch(binary_rows):
+    density = VAEDensityEstimator(
+        max_iter=300, early_stopping=True, learning_rate_init=1e-2, random_state=0
+    ).fit(binary_rows)
+    assert density.n_iter_ < 300
+    assert len(density.validation_loss_curve_) == density.n_iter_
+
+
+def test_given_validation_rows_stop_the_training(binary_rows):
+    train, X_val = binary_rows[:200], binary_rows[200:]
+    density = VAEDensityEstimator(max_iter=300, learning_rate_init=1e-2, random_state=0)
+    density.fit(train, X_val=X_val)
+    assert density.n_iter_ < 300
+    best = min(density.validation_loss_curve_[30:])
+    assert -density.score(X_val) == pytest.approx(best, rel=1e-5)
+
+
+def test_validation_rows_are_checked(binary_rows):
+    density = VAEDensityEstimator(likelihood="bernoulli", **QUICK)
+    with pytest.raises(ValueError, match="column 0 has 3"):
+        density.fit(binary_rows, X_val=np.full((2, 8), 3.0))
+    with pytest.raises(ValueError, match="features"):
+        density.fit(binary_rows, X_val=binary_rows[:, :4])
+
+
+def test_early_stopping_needs_a_row_to_train_on():
+    with pytest.raises(ValueError, match="leaves no row to train on: n_samples=1"):
+        VAEDensityEstimator(early_stopping=True).fit([[1.0, 0.0]])
+
+
+def test_partial_fit_learns(binary_rows):
+    density = VAEDensityEstimator(learning_rate_init=1e-2, random_state=0)
+    scores = [density.partial_fit(binary_rows).score(binary_rows) for _ in range(30)]
+    assert scores[-1] > scores[0] + 0.1
+    assert density.n_iter_ == 30
+    assert len(density.loss_curve_) == 30
+
+
+def test_partial_fit_goes_on_from_a_pickle_as_from_memory(binary_rows):
+    import pickle
+
+    density = VAEDensityEstimator(random_state=0).partial_fit(binary_rows)
+    loaded = pickle.loads(pickle.dumps(density))
+    for fitted in (density, loaded):
+        fitted.partial_fit(binary_rows)
+    np.testing.assert_array_equal(
+        density.score_samples(binary_rows), loaded.score_samples(binary_rows)
+    )
+
+
+def test_partial_fit_refuses_another_number_of_features(binary_rows):
+    density = VAEDensityEstimator(random_state=0).partial_fit(binary_rows)
+    with pytest.raises(ValueError, match="expecting 8 features"):
+        density.partial_fit(binary_rows[:, :5])
+
+
+def test_warm_start_goes_on(binary_rows):
+    cold = VAEDensityEstimator(**QUICK).fit(binary_rows)
+    warm = VAEDensityEstimator(warm_start=True, **QUICK).fit(binary_rows)
+    np.testing.assert_array_equal(warm.score_samples(binary_rows), cold.score_samples(binary_rows))
+    warm.set_params(max_iter=20).fit(binary_rows)
+    assert warm.n_iter_ == 23
+    assert warm.score(binary_rows) > cold.score(binary_rows)
+    cold.fit(binary_rows)
+    assert cold.n_iter_ == 3
+
+
+def test_warm_start_refuses_another_architecture(binary_rows):
+    density = VAEDensityEstimator(warm_start=True, **QUICK).fit(binary_rows)
+    with pytest.raises(ValueError, match="warm_start=False"):
+        density.set_params(n_components=3).fit(binary_rows)
+
+
+def test_sgd_and_weight_decay(binary_rows):
+    plain, decayed = (
+        VAEDensityEstimator(solver="sgd", alpha=alpha, max_iter=20, random_state=0).fit(binary_rows)
+        for alpha in (0.0, 10.0)
+    )
+    norms = [
+        sum(p.norm().item() for p in density._model.network.parameters() if p.ndim == 2)
+        for density in (plain, decayed)
+    ]
+    assert norms[1] < 0.9 * norms[0]
+
+
+def test_large_offset_does_not_cost_precision(real_rows):
+    scores = VAEDensityEstimator(**QUICK).fit(real_rows).score_samples(real_rows)
+    shifted = VAEDensityEstimator(**QUICK).fit(real_rows + 2.0**20).score_samples(real_rows + 2**20)
+    np.testing.assert_allclose(shifted, scores, atol=1e-4)
+
+
+def test_sparse_and_dense_tables_give_the_same_density(sparse_rows):
+    for X in (sparse_rows, sp.csr_matrix(sparse_rows.multiply(0.5))):
+        sparse = VAEDensityEstimator(**QUICK).fit(X)
+        dense = VAEDensityEstimator(**QUICK).fit(X.toarray())
+        assert sparse.likelihood_ == dense.likelihood_
+        np.testing.assert_allclose(sparse.score_samples(X), dense.score_samples(X), rtol=1e-4)
+
+
+def test_grid_search_by_the_held_out_bound(binary_rows):
+    search = GridSearchCV(VAEDensityEstimator(**QUICK), {"n_components": [1, 2]}, cv=2)
+    search.fit(binary_rows)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+
+
+def test_readonly_and_strided_tables(real_rows):
+    expected = VAEDensityEstimator(**QUICK).fit(real_rows).score_samples(real_rows)
+    frozen = real_rows.copy()
+    frozen.flags.writeable = False
+    for X in (frozen, np.asfortranarray(real_rows), real_rows[::-1][::-1]):
+        density = VAEDensityEstimator(**QUICK).fit(X)
+        np.testing.assert_array_equal(density.score_samples(X), expected)

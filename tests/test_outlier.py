@@ -1,0 +1,156 @@
+"""VAEOutlierDetector: the threshold, the labels, and contributions that add up."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import make_pipeline
+
+from skvae import VAEDensityEstimator, VAEOutlierDetector
+from skvae._outlier import threshold
+from skvae.datasets import fetch_sms_spam, make_messages
+
+QUICK = {"max_iter": 3, "random_state": 0}
+
+
+def test_scattered_rows_are_outliers():
+    rng = np.random.RandomState(0)
+    inliers = rng.randn(400, 2) @ rng.randn(2, 6) + 0.1 * rng.randn(400, 6)
+    outliers = rng.uniform(-3, 3, size=(20, 6))
+    detector = VAEOutlierDetector(random_state=0).fit(np.vstack([inliers, outliers]))
+    scores = detector.score_samples(np.vstack([inliers, outliers]))
+    assert roc_auc_score(np.repeat([1, 0], [400, 20]), scores) > 0.95
+
+
+def test_scores_are_those_of_the_density(binary_rows):
+    detector = VAEOutlierDetector(n_importance_samples=3, **QUICK).fit(binary_rows)
+    scores = detector.score_samples(binary_rows)
+    np.testing.assert_array_equal(detector.density_.score_samples(binary_rows), scores)
+    alone = VAEDensityEstimator(n_importance_samples=3, **QUICK).fit(binary_rows)
+    np.testing.assert_array_equal(alone.score_samples(binary_rows), scores)
+
+
+def test_predict_is_the_sign_of_the_decision_function(real_rows):
+    detector = VAEOutlierDetector(0.2, **QUICK).fit(real_rows)
+    decision = detector.decision_function(real_rows)
+    np.testing.assert_allclose(decision, detector.score_samples(real_rows) - detector.offset_)
+    np.testing.assert_array_equal(detector.predict(real_rows), np.where(decision < 0, -1, 1))
+
+
+def test_offset_moves_the_threshold_without_a_fit(real_rows):
+    detector = VAEOutlierDetector(0.1, **QUICK).fit(real_rows)
+    detector.offset_ = np.median(detector.score_samples(real_rows))
+    assert (detector.predict(real_rows) == -1).sum() == len(real_rows) // 2
+
+
+def test_feature_names_reach_the_density(binary_rows):
+    X = pd.DataFrame(binary_rows, columns=list("abcdefgh"))
+    detector = VAEOutlierDetector(**QUICK).fit(X)
+    assert detector.feature_names_in_.tolist() == list("abcdefgh")
+    assert detector.density_.transform(X).shape == (len(X), 8)
+
+
+def test_warm_start_continues_the_density(binary_rows):
+    detector = VAEOutlierDetector(warm_start=True, **QUICK).fit(binary_rows)
+    first = detector.density_
+    detector.fit(binary_rows)
+    assert detector.n_iter_ == 6
+    assert first.n_iter_ == 3
+
+
+@pytest.mark.parametrize(("contamination", "n_flagged"), [(0.25, 2), (0.3, 2), (0.5, 4), (0.01, 0)])
+def test_threshold_flags_the_nearest_number_of_scores(contamination, n_flagged):
+    scores = np.array([3.0, -1.0, 7.0, 2.0, 9.0, -4.0, 5.0, 8.0])
+    assert (scores < threshold(scores, contamination)).sum() == n_flagged
+
+
+def test_threshold_lies_between_the_last_outlier_and_the_first_inlier():
+    assert threshold(np.array([0.0, 10.0, 11.0, 12.0]), 0.25) == 5.0
+
+
+def test_threshold_does_not_part_equal_scores():
+    scores = np.array([-5.0, 1.0, 1.0 + 1e-15, 1.0, 2.0])
+    assert (scores < threshold(scores, 0.4)).sum() == 1
+
+
+def test_automatic_threshold_is_tukeys_fence():
+    scores = np.arange(101.0)
+    assert threshold(scores, "auto") == pytest.approx(25 - 1.5 * 50, abs=1e-6)
+
+
+@pytest.mark.parametrize("n_importance_samples", [1, 20])
+@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
+@pytest.mark.parametrize("as_table", [np.asarray, sp.csr_matrix])
+def test_contributions_add_up_to_the_score(as_table, likelihood, n_importance_samples, sparse_rows):
+    X = as_table(sparse_rows.toarray())
+    detector = VAEOutlierDetector(
+        likelihood=likelihood, n_importance_samples=n_importance_samples, **QUICK
+    ).fit(X)
+    explanation = detector.feature_contributions(X)
+    total = np.asarray(explanation.contributions.sum(axis=1)).ravel()
+    total = total + explanation.baseline + explanation.latent
+    np.testing.assert_allclose(total, detector.score_samples(X), rtol=0, atol=1e-9)
+    if sp.issparse(X):
+        np.testing.assert_array_equal(explanation.contributions.indices, X.indices)
+        np.testing.assert_array_equal(explanation.contributions.indptr, X.indptr)
+    else:
+        assert explanation.contributions.shape == X.shape
+
+
+def test_bernoulli_contribution_is_the_mean_logit_and_latent_minus_the_kl(sparse_rows):
+    detector = VAEOutlierDetector(hidden_layer_sizes=(), **QUICK).fit(sparse_rows)
+    explanation = detector.feature_contributions(sparse_rows)
+    network = detector.density_._model.scorer("cpu")
+    # With a linear decoder the mean logit is the logit of the mean.
+    mean = detector.density_.transform(sparse_rows)
+    logits = mean @ network.outputs[0].weight.numpy() + network.outputs[0].bias.numpy()
+    stored = sparse_rows.toarray().astype(bool)
+    np.testing.assert_allclose(explanation.contributions.data, logits[stored], atol=1e-9)
+    X = sparse_rows.toarray()
+    log_variance = X @ network.log_variance.weight.numpy() + network.log_variance.bias.numpy()
+    kl = (mean**2 + np.exp(log_variance) - 1 - log_variance).sum(axis=1) / 2
+    np.testing.assert_allclose(explanation.latent, -kl, atol=1e-9)
+
+
+def test_dense_and_sparse_bernoulli_rows_have_the_same_contributions(sparse_rows):
+    detector = VAEOutlierDetector(**QUICK).fit(sparse_rows)
+    sparse = detector.feature_contributions(sparse_rows)
+    dense = detector.feature_contributions(sparse_rows.toarray())
+    np.testing.assert_allclose(sparse.contributions.toarray(), dense.contributions, atol=1e-12)
+    np.testing.assert_allclose(sparse.baseline, dense.baseline)
+
+
+def test_surprising_value_has_the_lowest_contribution(real_rows):
+    detector = VAEOutlierDetector(random_state=0).fit(real_rows)
+    row = real_rows[:1].copy()
+    row[0, 2] += 10 * real_rows[:, 2].std()
+    contributions = detector.feature_contributions(row).contributions[0]
+    assert contributions.argmin() == 2
+
+
+def test_pipeline_from_raw_text():
+    messages, _ = make_messages(300, random_state=0)
+    pipeline = make_pipeline(CountVectorizer(binary=True), VAEOutlierDetector(0.1, **QUICK))
+    labels = pipeline.fit_predict(messages)
+    assert (labels == -1).sum() == 30
+    np.testing.assert_array_equal(pipeline.predict(messages), labels)
+
+
+@pytest.mark.shared_data
+def test_real_messages_score_the_same_again_shuffled_alone_and_from_a_pickle(shared_data):
+    import pickle
+
+    messages, _ = fetch_sms_spam(path=shared_data / "SMSSpamCollection", return_X_y=True)
+    pipeline = make_pipeline(CountVectorizer(binary=True), VAEOutlierDetector(**QUICK))
+    scores = pipeline.fit(messages).score_samples(messages)
+    np.testing.assert_array_equal(pipeline.score_samples(messages), scores)
+    loaded = pickle.loads(pickle.dumps(pipeline))
+    np.testing.assert_array_equal(loaded.score_samples(messages), scores)
+    tolerance = 1e-12 * np.abs(scores).max()
+    order = np.random.RandomState(0).permutation(len(messages))
+    shuffled = pipeline.score_samples([messages[row] for row in order])
+    np.testing.assert_allclose(shuffled, scores[order], rtol=0, atol=tolerance)
+    alone = [pipeline.score_samples([message])[0] for message in messages[:100]]
+    np.testing.assert_allclose(alone, scores[:100], rtol=0, atol=tolerance)

@@ -1,0 +1,510 @@
+"""The package's promises, one or more named tests each; the first stands in test_common.py."""
+
+import copy
+import inspect
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+import warnings
+
+import joblib
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+from sklearn.base import clone
+from sklearn.datasets import make_blobs
+from sklearn.ensemble import IsolationForest
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.model_selection import GridSearchCV, StratifiedKFold
+from sklearn.pipeline import Pipeline
+
+from skvae import (
+    AutoencoderTransformer,
+    OutlierClassifier,
+    VAEDensityEstimator,
+    VAEOutlierDetector,
+)
+from skvae._torch.sparse import CSRBatch
+from skvae.datasets import make_messages
+from skvae.metrics import make_outlier_scorer
+
+QUICK = {"max_iter": 3, "random_state": 0}
+
+
+# 2: a score depends on nothing but the row.
+
+
+@pytest.mark.parametrize("n_importance_samples", [1, 7])
+@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
+@pytest.mark.parametrize("as_table", [np.asarray, sp.csr_matrix])
+def test_promise_02_score_does_not_depend_on_batch_order_or_company(
+    as_table, likelihood, n_importance_samples, binary_rows
+):
+    X = as_table(binary_rows)
+    density = VAEDensityEstimator(
+        likelihood=likelihood, n_importance_samples=n_importance_samples, **QUICK
+    ).fit(X)
+    scores = density.score_samples(X)
+    assert scores.dtype == np.float64
+    tolerance = 1e-12 * np.abs(scores).max()
+    order = np.random.RandomState(0).permutation(X.shape[0])
+    np.testing.assert_allclose(density.score_samples(X[order]), scores[order], 0, tolerance)
+    single = [density.score_samples(X[[row]])[0] for row in range(20)]
+    np.testing.assert_allclose(single, scores[:20], 0, tolerance)
+
+
+def test_promise_02_scores_are_repeatable(binary_rows):
+    density = VAEDensityEstimator(**QUICK).fit(binary_rows)
+    scores = density.score_samples(binary_rows)
+    for again in (density, copy.deepcopy(density), pickle.loads(pickle.dumps(density))):
+        np.testing.assert_array_equal(again.score_samples(binary_rows), scores)
+
+
+def test_promise_02_density_reads_its_number_of_draws_when_it_scores(binary_rows):
+    density = VAEDensityEstimator(**QUICK).fit(binary_rows)
+    elbo = density.score_samples(binary_rows)
+    bound = density.set_params(n_importance_samples=100).score_samples(binary_rows)
+    assert bound.mean() > elbo.mean()
+
+
+def test_promise_02_detector_keeps_the_number_of_draws_of_its_fit(binary_rows):
+    detector = VAEOutlierDetector(**QUICK).fit(binary_rows)
+    scores = detector.score_samples(binary_rows)
+    detector.set_params(n_importance_samples=100)
+    np.testing.assert_array_equal(detector.score_samples(binary_rows), scores)
+
+
+# 3: random_state decides everything, and nothing global is touched.
+
+
+@pytest.mark.parametrize(
+    "estimator", [AutoencoderTransformer, VAEDensityEstimator, VAEOutlierDetector]
+)
+def test_promise_03_same_seed_same_fit_to_the_bit(estimator, sparse_rows):
+    first, second, other = (
+        estimator(max_iter=3, random_state=seed).fit(sparse_rows) for seed in (0, 0, 1)
+    )
+    method = "transform" if estimator is AutoencoderTransformer else "score_samples"
+    results = [getattr(fitted, method)(sparse_rows) for fitted in (first, second, other)]
+    np.testing.assert_array_equal(results[0], results[1])
+    assert not np.array_equal(results[0], results[2])
+
+
+def test_promise_03_nothing_global_changes(binary_rows):
+    def world():
+        numpy_state = np.random.get_state()
+        return (
+            numpy_state[1].tolist(),
+            numpy_state[2],
+            torch.get_rng_state().tolist(),
+            torch.get_num_threads(),
+            torch.get_default_dtype(),
+            torch.is_grad_enabled(),
+            list(warnings.filters),
+        )
+
+    before = world()
+    detector = VAEOutlierDetector(**QUICK).fit(binary_rows)
+    detector.density_.sample(5, random_state=0)
+    detector.predict(binary_rows)
+    assert world() == before
+
+
+# 4: contamination means what it says.
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+@pytest.mark.parametrize("contamination", [0.01, 0.1, 0.137, 0.5])
+def test_promise_04_contamination_is_the_share_of_training_rows_flagged(
+    contamination, early_stopping, real_rows
+):
+    detector = VAEOutlierDetector(contamination, early_stopping=early_stopping, **QUICK)
+    labels = detector.fit_predict(real_rows)
+    assert (labels == -1).sum() == round(contamination * len(real_rows))
+    np.testing.assert_array_equal(detector.predict(real_rows), labels)
+
+
+def test_promise_04_equal_rows_are_judged_alike():
+    X = np.repeat(np.random.RandomState(0).randn(20, 3), 10, axis=0)
+    labels = VAEOutlierDetector(0.17, **QUICK).fit_predict(X).reshape(20, 10)
+    assert (labels == labels[:, :1]).all()
+
+
+def test_promise_04_auto_flags_some_but_not_all_of_blobs():
+    X, _ = make_blobs(n_samples=300, random_state=0)
+    share = (VAEOutlierDetector(random_state=0).fit_predict(X) == -1).mean()
+    assert 0 < share < 0.2
+
+
+def test_promise_04_auto_flags_none_where_no_row_stands_out():
+    X = np.tile([[0.0, 1.0, 1.0]], (50, 1))
+    detector = VAEOutlierDetector(**QUICK).fit(X)
+    assert (detector.predict(X) == 1).all()
+    assert (detector.predict(X[:1]) == 1).all()
+
+
+# 5: sparse in, sparse through.
+
+
+def no_densifying(*args, **kwargs):
+    raise AssertionError("a sparse table was made dense")
+
+
+def test_promise_05_sparse_rows_are_never_made_dense(sparse_rows, monkeypatch):
+    dense = sparse_rows.toarray()
+    for name in ("toarray", "todense"):
+        monkeypatch.setattr(sp.csr_matrix, name, no_densifying)
+    monkeypatch.setattr(CSRBatch, "to_dense", no_densifying)
+    detector = VAEOutlierDetector(**QUICK).fit(sparse_rows)
+    np.testing.assert_allclose(
+        detector.score_samples(sparse_rows), detector.score_samples(dense), rtol=1e-12
+    )
+    detector.feature_contributions(sparse_rows)
+    AutoencoderTransformer(**QUICK).fit(sparse_rows).reconstruction_error(sparse_rows)
+
+
+def test_promise_05_gaussian_writes_out_at_most_512_rows(monkeypatch):
+    sizes = []
+    to_dense = CSRBatch.to_dense
+
+    def recording(batch):
+        sizes.append(len(batch))
+        return to_dense(batch)
+
+    monkeypatch.setattr(CSRBatch, "to_dense", recording)
+    X = sp.random(1500, 5, density=0.3, format="csr", random_state=np.random.RandomState(0))
+    VAEDensityEstimator(batch_size=1500, max_iter=1, random_state=0).fit(X).score_samples(X)
+    assert max(sizes) == 512
+
+
+@pytest.mark.parametrize(
+    "convert",
+    [
+        sp.csc_matrix,
+        sp.coo_matrix,
+        sp.lil_matrix,
+        sp.csr_array,
+        lambda X: X.astype(bool),
+        lambda X: X.astype(np.int64),
+        lambda X: X.astype(np.float32),
+    ],
+)
+def test_promise_05_any_sparse_format_and_type_gives_the_same_scores(convert, sparse_rows):
+    expected = VAEDensityEstimator(**QUICK).fit(sparse_rows).score_samples(sparse_rows)
+    X = convert(sparse_rows)
+    scores = VAEDensityEstimator(**QUICK).fit(X).score_samples(X)
+    np.testing.assert_array_equal(scores, expected)
+
+
+def test_promise_05_long_indices_duplicates_and_explicit_zeros_are_read_right(sparse_rows):
+    density = VAEDensityEstimator(**QUICK).fit(sparse_rows)
+    expected = density.score_samples(sparse_rows)
+    X = sparse_rows.copy()
+    X.indices, X.indptr = X.indices.astype(np.int64), X.indptr.astype(np.int64)
+    np.testing.assert_array_equal(density.score_samples(X), expected)
+    halves = sp.csr_matrix(
+        (np.repeat(X.data / 2, 2), np.repeat(X.indices, 2), X.indptr * 2), X.shape
+    )
+    before = halves.copy()
+    np.testing.assert_allclose(density.score_samples(halves), expected, rtol=1e-12)
+    np.testing.assert_array_equal(halves.data, before.data)
+    zeros = sparse_rows.tolil()
+    zeros[0] = 1.0
+    zeros = zeros.tocsr()
+    zeros.data[: zeros.shape[1]] = sparse_rows[0].toarray()[0]
+    np.testing.assert_allclose(density.score_samples(zeros), expected, rtol=1e-12)
+    contributions = VAEOutlierDetector(**QUICK).fit(sparse_rows).feature_contributions(zeros)
+    np.testing.assert_array_equal(contributions.contributions.indices, zeros.indices)
+
+
+def test_promise_05_samples_are_as_sparse_as_the_training_table(sparse_rows):
+    density = VAEDensityEstimator(**QUICK)
+    sparse = density.fit(sparse_rows).sample(700, random_state=0)
+    assert sparse.format == "csr"
+    dense = density.fit(sparse_rows.toarray()).sample(700, random_state=0)
+    assert isinstance(dense, np.ndarray)
+    assert sparse.shape == dense.shape == (700, 40)
+
+
+# 6: __init__ assigns, fitted state ends in an underscore.
+
+
+@pytest.mark.parametrize(
+    "estimator", [AutoencoderTransformer, VAEDensityEstimator, VAEOutlierDetector]
+)
+def test_promise_06_init_assigns_and_fitted_state_ends_in_an_underscore(estimator, binary_rows):
+    marks = {name: object() for name in inspect.signature(estimator).parameters}
+    assert vars(estimator(**marks)) == marks
+    fitted = estimator(**QUICK).fit(binary_rows)
+    state = {name for name in vars(fitted) if name not in marks and not name.startswith("_")}
+    assert all(name.endswith("_") for name in state)
+
+
+# 7: every row counts, and small or odd tables work.
+
+
+@pytest.mark.parametrize("n_rows", [1, 2, 5])
+@pytest.mark.parametrize("n_features", [1, 3])
+@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
+def test_promise_07_fewer_rows_than_batch_size(n_rows, n_features, likelihood):
+    X = np.eye(5)[:n_rows, :n_features]
+    density = VAEDensityEstimator(likelihood=likelihood, batch_size=128, **QUICK).fit(X)
+    assert np.isfinite(density.score_samples(X)).all()
+    assert np.isfinite(AutoencoderTransformer(**QUICK).fit(X).reconstruction_error(X)).all()
+
+
+def test_promise_07_word_unseen_in_training_has_a_moderate_score(sparse_rows):
+    seen = sparse_rows[[0]].tolil()
+    unseen = seen.copy()
+    unseen[0, 7] = 1
+    for likelihood in ("bernoulli", "gaussian"):
+        density = VAEDensityEstimator(likelihood=likelihood, random_state=0).fit(sparse_rows)
+        drop = density.score_samples(seen.tocsr()) - density.score_samples(unseen.tocsr())
+        assert 0 < drop[0] < 1000
+
+
+def test_promise_07_constant_column_does_not_blow_up(real_rows):
+    X = np.column_stack([real_rows, np.full(len(real_rows), 5.0)])
+    density = VAEDensityEstimator(**QUICK).fit(X)
+    moved = X[:1] + [0, 0, 0, 0, 1]
+    assert abs(density.score_samples(moved) - density.score_samples(X[:1]))[0] < 1000
+
+
+# 8: the KL divergence counts, and the curve is the negative ELBO.
+
+
+def test_promise_08_kl_counts_by_default(binary_rows, monkeypatch):
+    options = {"random_state": 0, "learning_rate_init": 1e-2, "max_iter": 40}
+    counted = VAEDensityEstimator(**options).fit(binary_rows)
+    monkeypatch.setattr("skvae._torch.objective.kl_weight", lambda epoch, n_warmup: 0.0)
+    ignored = VAEDensityEstimator(**options).fit(binary_rows)
+    assert counted.kl_curve_[-1] < ignored.kl_curve_[-1] / 2
+
+
+def test_promise_08_loss_curve_is_the_sum_of_its_unweighted_terms(binary_rows):
+    density = VAEDensityEstimator(max_iter=20, random_state=0).fit(binary_rows)
+    terms = np.add(density.reconstruction_curve_, density.kl_curve_)
+    np.testing.assert_allclose(density.loss_curve_, terms)
+    assert density.loss_curve_[-1] == pytest.approx(-density.score(binary_rows), rel=0.05)
+
+
+def test_promise_08_early_stopping_waits_for_the_schedule(binary_rows):
+    density = VAEDensityEstimator(
+        max_iter=100, early_stopping=True, tol=1e9, n_iter_no_change=1, random_state=0
+    )
+    assert density.fit(binary_rows).n_iter_ == 11
+
+
+# 9: a diverging fit stops with an error that helps.
+
+
+def test_promise_09_divergence_names_epoch_rate_and_remedy(real_rows):
+    density = VAEDensityEstimator(solver="sgd", learning_rate_init=1e4, **QUICK)
+    with pytest.raises(ValueError, match=r"epoch [12] \(learning_rate_init=10000\).*smaller"):
+        density.fit(real_rows)
+
+
+# 10: pickles load anywhere, and importing is cheap.
+
+
+def test_promise_10_import_does_not_load_torch():
+    code = (
+        "import sys, skvae\n"
+        "assert 'torch' not in sys.modules and 'matplotlib' not in sys.modules\n"
+        "detector = skvae.VAEOutlierDetector(max_iter=1)\n"
+        "assert 'torch' not in sys.modules\n"
+        "detector.fit([[0.0], [1.0]])\n"
+        "assert 'torch' in sys.modules and 'matplotlib' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+
+
+def test_promise_10_pickle_holds_the_optimiser_only_where_training_goes_on(binary_rows):
+    def size(density):
+        return len(pickle.dumps(density))
+
+    fitted = VAEDensityEstimator(**QUICK).fit(binary_rows)
+    weights = sum(p.numel() for p in fitted._model.network.parameters()) * 4
+    assert size(fitted) < weights + 20_000
+    assert size(clone(fitted).partial_fit(binary_rows)) > 2.5 * weights
+    assert size(clone(fitted).set_params(warm_start=True).fit(binary_rows)) > 2.5 * weights
+
+
+def test_promise_10_model_of_a_missing_device_scores_with_a_warning(binary_rows):
+    if torch.cuda.is_available():
+        pytest.skip("this machine has the device that must be missing")
+    density = VAEDensityEstimator(**QUICK).fit(binary_rows)
+    scores = density.score_samples(binary_rows)
+    loaded = pickle.loads(pickle.dumps(density.set_params(device="cuda")))
+    with pytest.warns(UserWarning, match="device='cuda' was asked for"):
+        np.testing.assert_array_equal(loaded.score_samples(binary_rows), scores)
+    with pytest.raises(ValueError, match="device='cuda' was asked for.*device='auto'"):
+        loaded.fit(binary_rows)
+
+
+# 11: joblib's processes work after a fit in the parent.
+
+
+def test_promise_11_two_jobs_agree_with_one():
+    messages, y = make_messages(200, spam_fraction=0.2, random_state=0)
+    y = np.where(y == 1, -1, 1)
+    pipeline = Pipeline(
+        [("words", CountVectorizer(binary=True)), ("detector", VAEOutlierDetector(**QUICK))]
+    ).fit(messages)
+    search = GridSearchCV(
+        pipeline,
+        {"detector__contamination": [0.1, 0.3], "detector__n_components": [2, 4]},
+        scoring=make_outlier_scorer("f1"),
+        cv=StratifiedKFold(2),
+        error_score="raise",
+    )
+    one, two = (clone(search).set_params(n_jobs=n_jobs).fit(messages, y) for n_jobs in (1, 2))
+    assert one.best_params_ == two.best_params_
+    np.testing.assert_array_equal(one.predict(messages), two.predict(messages))
+    one_scores, two_scores = one.score_samples(messages), two.score_samples(messages)
+    np.testing.assert_allclose(two_scores, one_scores, atol=1e-5 * np.abs(one_scores).max())
+
+
+def test_promise_11_scoring_in_processes_gives_the_same_scores(sparse_rows):
+    density = VAEDensityEstimator(**QUICK).fit(sparse_rows)
+    halves = [sparse_rows[:60], sparse_rows[60:]]
+    parts = joblib.Parallel(n_jobs=2)(joblib.delayed(density.score_samples)(X) for X in halves)
+    expected = density.score_samples(sparse_rows)
+    np.testing.assert_allclose(np.concatenate(parts), expected, rtol=1e-12)
+
+
+# 12: wrong input is refused with advice, and nothing is lost.
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"n_components": 0}, "'n_components' parameter"),
+        ({"hidden_layer_sizes": (3, 0)}, "hidden_layer_sizes must hold integers"),
+        ({"hidden_layer_sizes": (2.5,)}, "hidden_layer_sizes must hold integers"),
+        ({"activation": "cosine"}, "'activation' parameter"),
+        ({"likelihood": "poisson"}, "'likelihood' parameter"),
+        ({"n_importance_samples": 0}, "'n_importance_samples' parameter"),
+        ({"learning_rate_init": 0.0}, "'learning_rate_init' parameter"),
+        ({"validation_fraction": 1.0}, "'validation_fraction' parameter"),
+        ({"device": "tpu"}, "'device' parameter"),
+        ({"contamination": 0.6}, "'contamination' parameter"),
+        ({"contamination": 0.0}, "'contamination' parameter"),
+    ],
+)
+def test_promise_12_wrong_parameters_are_named(parameters, message, binary_rows):
+    with pytest.raises(ValueError, match=message):
+        VAEOutlierDetector(**parameters).fit(binary_rows)
+
+
+@pytest.mark.parametrize("failing", ["value", "parameter", "divergence", "validation rows"])
+def test_promise_12_failed_fit_keeps_the_fitted_state(failing, binary_rows):
+    density = VAEDensityEstimator(likelihood="bernoulli", **QUICK).fit(binary_rows)
+    scores, state = density.score_samples(binary_rows), set(vars(density))
+    X, X_val, parameters = binary_rows[:, :3], None, {}
+    if failing == "value":
+        X = X + 0.5
+    elif failing == "parameter":
+        parameters = {"max_iter": 0}
+    elif failing == "divergence":
+        parameters = {"solver": "sgd", "learning_rate_init": 1e9}
+    else:
+        X_val = X * 2
+    with pytest.raises(ValueError, match=r"\[0, 1\]|max_iter|not finite"):
+        density.set_params(**parameters).fit(X, X_val=X_val)
+    density.set_params(max_iter=3, solver="adam", learning_rate_init=1e-3)
+    assert set(vars(density)) == state
+    assert density.n_features_in_ == 8
+    np.testing.assert_array_equal(density.score_samples(binary_rows), scores)
+
+
+def test_promise_12_failed_partial_fit_keeps_the_fitted_state(binary_rows):
+    density = VAEDensityEstimator(**QUICK).partial_fit(binary_rows)
+    scores = density.score_samples(binary_rows)
+    with pytest.raises(ValueError, match="not finite"):
+        density.set_params(learning_rate_init=1e30).partial_fit(binary_rows)
+    density.set_params(learning_rate_init=1e-3)
+    np.testing.assert_array_equal(density.score_samples(binary_rows), scores)
+
+
+def test_promise_12_failed_detector_fit_keeps_threshold_and_density(binary_rows):
+    detector = VAEOutlierDetector(0.1, **QUICK).fit(binary_rows)
+    labels, density = detector.predict(binary_rows), detector.density_
+    with pytest.raises(ValueError, match="NaN"):
+        detector.fit(binary_rows * np.nan)
+    assert detector.density_ is density
+    np.testing.assert_array_equal(detector.predict(binary_rows), labels)
+
+
+# 13: silent by default, a bar on request, and Ctrl-C keeps what was learned.
+
+
+def test_promise_13_silent_by_default_and_a_bar_on_request(binary_rows, capfd):
+    VAEDensityEstimator(**QUICK).fit(binary_rows)
+    assert capfd.readouterr() == ("", "")
+    VAEDensityEstimator(verbose=1, **QUICK).fit(binary_rows)
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert "3/3" in err
+    assert "loss=" in err
+
+
+def test_promise_13_interrupt_keeps_the_weights_so_far(binary_rows):
+    density = VAEDensityEstimator(max_iter=10**6, n_iter_no_change=10**6, random_state=0)
+    timer = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.warns(UserWarning, match="interrupted in epoch"):
+        density.fit(binary_rows)
+    timer.join()
+    assert 1 <= density.n_iter_ < 10**6
+    assert np.isfinite(density.score_samples(binary_rows)).all()
+
+
+# 14: the likelihood is chosen by the data, and said.
+
+
+@pytest.mark.parametrize(
+    ("X", "likelihood"),
+    [
+        ([[0, 1], [1, 1]], "bernoulli"),
+        ([[0, 0.5], [1, 1]], "gaussian"),
+        ([[0, 2], [1, 1]], "gaussian"),
+    ],
+)
+def test_promise_14_likelihood_follows_the_training_values(X, likelihood):
+    assert VAEDensityEstimator(**QUICK).fit(X).likelihood_ == likelihood
+
+
+def test_promise_14_sparse_counts_name_the_remedy():
+    with pytest.raises(ValueError, match=r"CountVectorizer\(binary=True\)"):
+        VAEOutlierDetector(**QUICK).fit(sp.csr_matrix([[0, 3], [1, 1]]))
+
+
+def test_promise_14_first_chunk_fixes_likelihood_and_scale(real_rows):
+    density = VAEDensityEstimator(**QUICK).partial_fit(real_rows)
+    scale = density._model.likelihood.scale_
+    density.partial_fit(real_rows * 100)
+    assert torch.equal(density._model.likelihood.scale_, scale)
+    assert density.partial_fit(np.ones((3, 4))).likelihood_ == "gaussian"
+
+
+# 15: OutlierClassifier's sign and probabilities follow classes_.
+
+
+@pytest.mark.parametrize("outlier_label", ["a", "b"])
+def test_promise_15_positive_decision_means_the_second_class(outlier_label, real_rows):
+    y = np.array(["a", "b"])[np.arange(len(real_rows)) % 2]
+    classifier = OutlierClassifier(
+        IsolationForest(contamination=0.2, random_state=0), outlier_label=outlier_label
+    ).fit(real_rows, y)
+    decision = classifier.decision_function(real_rows)
+    labels = classifier.predict(real_rows)
+    flagged = classifier.estimator_.predict(real_rows) == -1
+    np.testing.assert_array_equal(labels == outlier_label, flagged)
+    np.testing.assert_array_equal(decision > 0, labels == "b")
+    probabilities = classifier.predict_proba(real_rows)
+    np.testing.assert_array_equal(probabilities[:, 1] > 0.5, labels == "b")
