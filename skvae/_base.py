@@ -121,9 +121,9 @@ class NetworkEstimator(BaseEstimator):
     ) -> None:
         """Train a new model on clean data, or a copy of the one there is, and keep it."""
         rng = check_random_state(self.random_state)
-        seeds = [int(seed) for seed in rng.randint(np.iinfo(np.int32).max, size=3)]
+        split_seed, model_seed = (int(seed) for seed in rng.randint(np.iinfo(np.int32).max, size=2))
         if self.early_stopping and X_val is None:
-            X, X_val = self._split(X, seeds[0])
+            X, X_val = self._split(X, split_seed)
         if resume:
             if self._model_architecture != self._architecture():
                 raise ValueError(
@@ -134,15 +134,13 @@ class NetworkEstimator(BaseEstimator):
             model = copy.deepcopy(self._model)
             model.check(X)
         else:
-            model = self._make_model(X, seeds[1])
+            model = self._make_model(X, model_seed)
             self._model_architecture = self._architecture()
-            self.noise_seed_ = seeds[2]
         if X_val is not None:
             model.check(X_val)
         model.train(
             X,
             X_val,
-            self.noise_seed_,
             self._training_options(max_iter),
             term_weights,
             keep_optimizer=keep_optimizer,

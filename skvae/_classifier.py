@@ -12,18 +12,24 @@ from sklearn.base import (
     clone,
     is_outlier_detector,
 )
-from sklearn.utils import Tags, assert_all_finite, column_or_1d, get_tags
+from sklearn.utils import Tags, assert_all_finite, column_or_1d, get_tags, indexable
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from ._base import restored_on_error
-from ._compat import StrOptions, refuse_unrouted_metadata, safe_indexing, validate_params
+from ._compat import (
+    StrOptions,
+    check_method_params,
+    refuse_unrouted_metadata,
+    safe_indexing,
+    validate_params,
+)
 
 
 def _fitted_estimator_has(name):
-    return lambda self: hasattr(self.estimator_, name)
+    return lambda self: hasattr(getattr(self, "estimator_", self.estimator), name)
 
 
 class OutlierClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
@@ -128,7 +134,9 @@ class OutlierClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             y = self._name_classes(X, y)
             rows = X
             if self.fit_on == "inliers":
-                rows = safe_indexing(X, np.flatnonzero(y != self.outlier_label_))
+                inliers = np.flatnonzero(y != self.outlier_label_)
+                rows = safe_indexing(*indexable(X), inliers)
+                fit_params = check_method_params(X, fit_params, indices=inliers)
             routed = process_routing(self, "fit", **fit_params)
             self.estimator_ = clone(self.estimator).fit(rows, **routed.estimator.fit)
             if not hasattr(self.estimator_, "decision_function"):
@@ -303,8 +311,8 @@ class ScoreRanks:
     def __init__(self, decision: np.ndarray):
         decision = np.asarray(decision, dtype=float).ravel()
         self.scale = float(np.abs(decision).mean()) or 1.0
-        self.outliers = np.unique(-decision[decision < 0])
-        self.inliers = np.unique(decision[decision > 0])
+        self.outliers = self._ranks(-decision[decision < 0])
+        self.inliers = self._ranks(decision[decision > 0])
 
     def outlier_probability(self, decision: np.ndarray) -> np.ndarray:
         """Probability of being an outlier: 0.5 at 0, falling with the decision value."""
@@ -314,9 +322,14 @@ class ScoreRanks:
             self._upper_tail(decision, self.inliers),
         )
 
-    def _upper_tail(self, distance: np.ndarray, known: np.ndarray) -> np.ndarray:
+    @staticmethod
+    def _ranks(distances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Distinct distances from the threshold, and half the share of distances beyond each."""
+        distinct, counts = np.unique(distances, return_counts=True)
+        n_within = np.concatenate([[0], np.cumsum(counts)])
+        return np.concatenate([[0.0], distinct]), 0.5 - 0.5 * n_within / (len(distances) + 1)
+
+    def _upper_tail(self, distance: np.ndarray, ranks: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
         """From 0.5 at distance 0, linear between known distances, and on to 0 at infinity."""
-        knots = np.concatenate([[0.0], known])
-        values = np.linspace(0.5, 0.5 / len(knots), len(knots))
-        excess = np.maximum(distance - knots[-1], 0) / self.scale
-        return np.interp(distance, knots, values) / (1 + excess)
+        excess = np.maximum(distance - ranks[0][-1], 0) / self.scale
+        return np.interp(distance, *ranks) / (1 + excess)

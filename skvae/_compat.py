@@ -13,8 +13,16 @@ from sklearn.utils._param_validation import (
     StrOptions,
     validate_parameter_constraints,
 )
+from sklearn.utils.validation import _check_method_params as check_method_params
 
-__all__ = ["Interval", "StrOptions", "refuse_unrouted_metadata", "safe_indexing", "validate_params"]
+__all__ = [
+    "Interval",
+    "StrOptions",
+    "check_method_params",
+    "refuse_unrouted_metadata",
+    "safe_indexing",
+    "validate_params",
+]
 
 ParameterConstraints = dict[str, Sequence[Any]]
 

@@ -98,8 +98,6 @@ class VAEDensityEstimator(
         Mean negative ELBO of the validation rows in each epoch; empty if there are none.
     n_iter_ : int
         Number of epochs trained.
-    noise_seed_ : int
-        Seed of the draws that rows are scored with.
     n_features_in_ : int
         Number of features seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -284,7 +282,6 @@ class VAEDensityEstimator(
     def _scoring_options(self) -> dict[str, Any]:
         self._validate_parameters()
         return {
-            "seed": self.noise_seed_,
             "n_importance_samples": self.n_importance_samples,
             "device": self.device,
         }

@@ -6,6 +6,7 @@ import hashlib
 import os
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +149,9 @@ def _download(scratch: Path) -> Path:
         pooch.HTTPDownloader(timeout=TIMEOUT)(SMS_SPAM_URL, str(archive), None)
         with zipfile.ZipFile(archive) as opened:
             messages.write_bytes(opened.read(SMS_SPAM_FILE))
-    except (RequestException, zipfile.BadZipFile, KeyError) as error:
+    except (RequestException, zipfile.BadZipFile, zlib.error, KeyError) as error:
+        if isinstance(error, RequestException) and error.response is not None:
+            error.response.close()
         raise OSError(
             f"The SMS Spam Collection could not be downloaded from {SMS_SPAM_URL}: {error}. "
             f"{remedy}"

@@ -54,7 +54,7 @@ def top_contributions(explanation, feature_names=None, *, n_features=5):
             columns, values = np.arange(contributions.shape[1]), contributions[row]
         lowest = np.argsort(values, kind="stable")[:n_features]
         names = columns if feature_names is None else np.asarray(feature_names)[columns]
-        tops.append([(names[i].item(), float(values[i])) for i in lowest])
+        tops.append(list(zip(names[lowest].tolist(), values[lowest].tolist(), strict=True)))
     return tops
 
 
@@ -316,10 +316,10 @@ class LatentSpaceDisplay:
         display : LatentSpaceDisplay
             Itself.
         """
-        self.ax_, self.figure_ = _axes(ax)
         codes = np.asarray(self.codes)
         if codes.shape[1] < 2:
             raise ValueError("A latent space of one dimension has no plane to show.")
+        self.ax_, self.figure_ = _axes(ax)
         if components is None:
             components = np.sort(np.argsort(-codes.var(axis=0), kind="stable")[:2])
         first, second = components

@@ -12,19 +12,20 @@ from nltk.tokenize import RegexpTokenizer
 
 __all__ = ["WordTokenizer"]
 
+DOMAIN = r"\b[\w-]+(?:\.[\w-]+)*\.(?:com|net|org|co\.uk)\b"
+
 # Tried in this order; what one has replaced the next does not see.
 MARKERS = {
     "<email>": re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+"),
-    "<url>": re.compile(
-        r"(?:https?://|www\.)[^\s<>]+|\b[\w-]+(?:\.[\w-]+)*\.(?:com|net|org|co\.uk)\b(?:/[^\s<>]*)?"
-    ),
+    "<url>": re.compile(rf"(?:https?://|www\.|{DOMAIN}/)[^\s<>]*[^\s<>!?.,]|{DOMAIN}"),
     "<currency>": re.compile(r"[£$€¥]\s?\d[\d.,]*|[£$€¥]"),
     "<number>": re.compile(r"\d+(?:[.,]\d+)*"),
     "<exclamation>": re.compile(r"!"),
     "<question>": re.compile(r"\?"),
 }
 
-WORDS = RegexpTokenizer(r"<[a-z]+>|\w+(?:['’]\w+)*")
+WORDS = RegexpTokenizer(r"\w+(?:['’]\w+)*")
+MARKED_WORDS = RegexpTokenizer("|".join(MARKERS) + r"|\w+(?:['’]\w+)*")
 
 STEMMER = SnowballStemmer("english")
 
@@ -99,7 +100,7 @@ class WordTokenizer:
         if self.markers:
             for marker, pattern in MARKERS.items():
                 text = pattern.sub(f" {marker} ", text)
-        words = WORDS.tokenize(text)
+        words = (MARKED_WORDS if self.markers else WORDS).tokenize(text)
         if self.normalization == "lemma":
             return [word if word.startswith("<") else lemma(word) for word in words]
         if self.normalization == "stem":

@@ -26,11 +26,11 @@ from skvae import (
     [
         AutoencoderTransformer(),
         AutoencoderTransformer(loss="squared_error", hidden_layer_sizes=(), code_activation="relu"),
-        AutoencoderTransformer(early_stopping=True, warm_start=True, solver="sgd"),
+        AutoencoderTransformer(early_stopping=True),
         VAEDensityEstimator(),
         VAEDensityEstimator(likelihood="gaussian"),
         VAEDensityEstimator(n_importance_samples=5),
-        VAEDensityEstimator(early_stopping=True, warm_start=True, hidden_layer_sizes=(16, 8)),
+        VAEDensityEstimator(early_stopping=True, hidden_layer_sizes=(16, 8)),
         VAEOutlierDetector(),
         VAEOutlierDetector(likelihood="gaussian"),
         VAEOutlierDetector(contamination=0.1),

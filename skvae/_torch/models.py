@@ -79,14 +79,13 @@ class Model(ABC):
         """Terms of the training loss of each row."""
 
     @abstractmethod
-    def validation_loss(self, X: Table, seed: int) -> float:
+    def validation_loss(self, X: Table) -> float:
         """Mean loss of rows that are not trained on, the same at each call."""
 
     def train(
         self,
         X: Table,
         X_val: Table | None,
-        seed: int,
         options: TrainingOptions,
         term_weights: Callable[[int], tuple[float, ...]],
         *,
@@ -111,7 +110,7 @@ class Model(ABC):
             batch_size=options.batch_size,
             max_iter=options.max_iter,
             plateau=Plateau(options.tol, options.n_iter_no_change),
-            validate=None if X_val is None else lambda: self.validation_loss(X_val, seed),
+            validate=None if X_val is None else lambda: self.validation_loss(X_val),
             verbose=options.verbose,
         )
         self.history.terms += history.terms
@@ -159,6 +158,8 @@ class DensityModel(Model):
         self.likelihood = LIKELIHOODS[name]()
         self.check(X)
         generator = Generator().manual_seed(seed)
+        # Rows are scored with draws from this seed, whatever else the generator is used for.
+        self.noise_seed = int(torch.randint(2**31 - 1, (), generator=generator))
         network = VAE(
             X.shape[1],
             n_components,
@@ -177,23 +178,21 @@ class DensityModel(Model):
         x = self._prepare(rows, self.network)
         return elbo_terms(self.network, self.likelihood, x, self.generator)
 
-    def validation_loss(self, X: Table, seed: int) -> float:
-        return -float(np.mean(self._log_density(X, self.network, seed, 1)))
+    def validation_loss(self, X: Table) -> float:
+        return -float(np.mean(self._log_density(X, self.network, 1)))
 
-    def score_samples(
-        self, X: Table, *, seed: int, n_importance_samples: int, device: str
-    ) -> np.ndarray:
+    def score_samples(self, X: Table, *, n_importance_samples: int, device: str) -> np.ndarray:
         """Bound on log p(x) of each row, in nats."""
         self.check(X)
-        return self._log_density(X, self.scorer(device), seed, n_importance_samples)
+        return self._log_density(X, self.scorer(device), n_importance_samples)
 
     def contributions(
-        self, X: Table, *, seed: int, n_importance_samples: int, device: str
+        self, X: Table, *, n_importance_samples: int, device: str
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Split each row's score into its baseline, its entries (in CSR order) and the rest."""
         self.check(X)
         network = self.scorer(device)
-        noise = self._noise(network, seed, n_importance_samples)
+        noise = self._noise(n_importance_samples)
         parts = []
         for rows in blocks(X, rows_per_block(X.shape[1], len(noise))):
             x = self._prepare(rows, network)
@@ -247,15 +246,14 @@ class DensityModel(Model):
         weight = network.mean.weight
         return self.likelihood.prepare(as_batch(rows, weight.device), weight.dtype)
 
-    def _noise(self, network: VAE, seed: int, n_importance_samples: int) -> Tensor:
+    def _noise(self, n_importance_samples: int) -> Tensor:
+        n_components = self.network.n_components
         if n_importance_samples == 1:
-            return elbo_noise(seed, network.n_components)
-        return importance_noise(seed, n_importance_samples, network.n_components)
+            return elbo_noise(self.noise_seed, n_components)
+        return importance_noise(self.noise_seed, n_importance_samples, n_components)
 
-    def _log_density(
-        self, X: Table, network: VAE, seed: int, n_importance_samples: int
-    ) -> np.ndarray:
-        noise = self._noise(network, seed, n_importance_samples)
+    def _log_density(self, X: Table, network: VAE, n_importance_samples: int) -> np.ndarray:
+        noise = self._noise(n_importance_samples)
         importance_weighted = n_importance_samples > 1
         scores = []
         for rows in blocks(X, rows_per_block(X.shape[1], len(noise))):
@@ -316,7 +314,7 @@ class AutoencoderModel(Model):
     def row_losses(self, rows: Table) -> tuple[Tensor, ...]:
         return (self._row_errors(rows, self.network),)
 
-    def validation_loss(self, X: Table, seed: int) -> float:
+    def validation_loss(self, X: Table) -> float:
         return float(np.mean(self._errors(X, self.network)))
 
     def reconstruction_error(self, X: Table, device: str) -> np.ndarray:

@@ -181,17 +181,17 @@ def test_importance_weighted_density_sums_to_one(plane_model, all_binary):
 def test_bounds_are_ordered_and_below_the_exact_density(plane_model):
     X, density, exact, _ = plane_model
     X = X[:100]
-    seed = density.noise_seed_
+    seed = density._model.noise_seed
     means, errors = [], []
     for n_importance_samples in (1, 10, 1000):
         density.set_params(n_importance_samples=n_importance_samples)
         scores = []
         for noise_seed in range(20):
-            density.noise_seed_ = noise_seed
+            density._model.noise_seed = noise_seed
             scores.append(density.score(X))
         means.append(np.mean(scores))
         errors.append(np.std(scores, ddof=1) / np.sqrt(20))
-    density.noise_seed_ = seed
+    density._model.noise_seed = seed
     assert means[0] < means[1] < means[2]
     limit = exact(X).mean() + 1e-12
     for mean, error in zip(means, errors, strict=True):
