@@ -60,7 +60,7 @@ class VAEDensityEstimator(
         Half of it times the sum of squared weights (not biases) is added to the training loss.
     batch_size : int, default=128
         Rows in a training step; the last step of an epoch takes what is left.
-    learning_rate_init : float, default=0.001
+    learning_rate_init : float, default=0.003
         Learning rate.
     max_iter : int, default=100
         Largest number of epochs. Over the first tenth of them the weight of the KL divergence
@@ -143,7 +143,7 @@ class VAEDensityEstimator(
         solver="adam",
         alpha=0.0,
         batch_size=128,
-        learning_rate_init=1e-3,
+        learning_rate_init=3e-3,
         max_iter=100,
         tol=1e-4,
         n_iter_no_change=10,

@@ -53,7 +53,7 @@ def test_promise_01_scikit_learn_checks_pass(estimator, check):
     ]
 )
 def test_promise_01_scikit_learn_checks_pass_in_the_unit_interval(estimator, check, monkeypatch):
-    """The checks' tables hold any real values; these configurations see them squashed into [0, 1)."""
+    """The checks' tables hold real values; these configurations see them squashed into [0, 1)."""
 
     def squashed(estimator, X, *, reset):
         X = _base.validate_table(estimator, X, reset=reset)

@@ -335,9 +335,9 @@ def test_random_state_instance_is_drawn_from():
 
 
 def test_seeded_messages_leave_the_global_generator_alone():
-    before = np.random.get_state()  # noqa: NPY002
+    before = np.random.get_state()
     make_messages(20, random_state=0)
-    after = np.random.get_state()  # noqa: NPY002
+    after = np.random.get_state()
     assert before[0] == after[0]
     np.testing.assert_array_equal(before[1], after[1])
     assert before[2:] == after[2:]

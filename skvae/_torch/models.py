@@ -11,7 +11,7 @@ from typing import Any, cast
 import numpy as np
 import scipy.sparse as sp
 import torch
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
 from .device import scoring_device, training_device
 from .likelihoods import (
@@ -23,7 +23,7 @@ from .likelihoods import (
     is_binary,
 )
 from .loop import History, Plateau, make_optimizer, train
-from .networks import ACTIVATIONS, VAE, Autoencoder, Linear
+from .networks import ACTIVATIONS, VAE, Autoencoder, EncoderDecoder, Linear
 from .objective import (
     elbo_noise,
     elbo_terms,
@@ -63,12 +63,12 @@ class Model(ABC):
     float64, made when it is first needed. A pickle holds CPU tensors, and no copy.
     """
 
-    def __init__(self, network: nn.Module, generator: Generator):
+    def __init__(self, network: EncoderDecoder, generator: Generator):
         self.network = network
         self.generator = generator
         self.history = History()
         self._optimizer_state: dict[str, Any] | None = None
-        self._scorer: tuple[str, nn.Module] | None = None
+        self._scorer: tuple[str, EncoderDecoder] | None = None
 
     @abstractmethod
     def check(self, X: Table) -> None:
@@ -124,9 +124,17 @@ class Model(ABC):
     def scorer(self, device: str) -> Any:
         """Float64 copy of the network on the device to score on."""
         if self._scorer is None or self._scorer[0] != device:
-            network = copy.deepcopy(self.network).double().requires_grad_(False)
-            self._scorer = (device, network.to(scoring_device(device)))
+            network = copy.deepcopy(self.network).to(scoring_device(device))
+            self._scorer = (device, network.double().requires_grad_(False))
         return self._scorer[1]
+
+    @torch.no_grad()
+    def _by_blocks(
+        self, function: Callable[[Table], Tensor], X: Table, n_draws: int = 1
+    ) -> np.ndarray:
+        """Apply a function to a few rows at a time, so that memory does not grow with X."""
+        n_rows = rows_per_block(self.network.n_features, n_draws)
+        return np.concatenate([function(rows).cpu().numpy() for rows in blocks(X, n_rows)])
 
     def __getstate__(self) -> dict[str, Any]:
         state = vars(self) | {"_scorer": None, "network": copy.deepcopy(self.network).cpu()}
@@ -216,27 +224,22 @@ class DensityModel(Model):
         """Posterior means, (n_rows, n_components)."""
         self.check(X)
         network = self.scorer(device)
-        with torch.no_grad():
-            means = [
-                network.encode(self._prepare(rows, network))[0].cpu()
-                for rows in blocks(X, rows_per_block(X.shape[1]))
-            ]
-        return torch.cat(means).numpy()
+        return self._by_blocks(lambda rows: network.encode(self._prepare(rows, network))[0], X)
 
     def decode(self, Z: np.ndarray, device: str) -> np.ndarray:
         """Mean of p(x|z) in the units of the table, (n_rows, n_features)."""
-        return np.concatenate(
-            [self.likelihood.mean(outputs).cpu().numpy() for outputs in self._decoded(Z, device)]
-        )
+        decode = self._decoder(device)
+        return self._by_blocks(lambda z: self.likelihood.mean(decode(z)), Z)
 
     def sample(self, n_samples: int, seed: int, device: str, *, sparse: bool) -> Table:
         """Rows drawn from the model, as an array or CSR matrix."""
         generator = Generator().manual_seed(seed)
         shape = (n_samples, self.network.n_components)
         Z = torch.randn(shape, generator=generator, dtype=torch.float64).numpy()
+        decode = self._decoder(device)
         drawn = (
-            self.likelihood.sample(outputs, generator).numpy()
-            for outputs in self._decoded(Z, device)
+            self.likelihood.sample(decode(z), generator).numpy()
+            for z in blocks(Z, rows_per_block(self.network.n_features))
         )
         if sparse:
             return sp.vstack([sp.csr_matrix(rows) for rows in drawn], format="csr")
@@ -254,21 +257,21 @@ class DensityModel(Model):
 
     def _log_density(self, X: Table, network: VAE, n_importance_samples: int) -> np.ndarray:
         noise = self._noise(n_importance_samples)
-        importance_weighted = n_importance_samples > 1
-        scores = []
-        for rows in blocks(X, rows_per_block(X.shape[1], len(noise))):
-            x = self._prepare(rows, network)
-            score, _ = log_density(
-                network, self.likelihood, x, noise, importance_weighted=importance_weighted
-            )
-            scores.append(score.cpu().numpy())
-        return np.concatenate(scores)
 
-    def _decoded(self, Z: np.ndarray, device: str) -> Iterator[list[Tensor]]:
+        def bound(rows: Table) -> Tensor:
+            return log_density(
+                network,
+                self.likelihood,
+                self._prepare(rows, network),
+                noise,
+                importance_weighted=n_importance_samples > 1,
+            )[0]
+
+        return self._by_blocks(bound, X, len(noise))
+
+    def _decoder(self, device: str) -> Callable[[np.ndarray], list[Tensor]]:
         network = self.scorer(device)
-        for z in blocks(Z, rows_per_block(network.n_features)):
-            with torch.no_grad():
-                yield network.decode(as_batch(z, network.mean.weight.device))
+        return lambda z: network.decode(as_batch(z, network.mean.weight.device))
 
 
 class AutoencoderModel(Model):
@@ -325,24 +328,13 @@ class AutoencoderModel(Model):
     def encode(self, X: Table, device: str) -> np.ndarray:
         """Codes, (n_rows, n_components)."""
         network = self.scorer(device)
-        with torch.no_grad():
-            codes = [
-                network.encode(self._prepare(rows, network)).cpu()
-                for rows in blocks(X, rows_per_block(X.shape[1]))
-            ]
-        return torch.cat(codes).numpy()
+        return self._by_blocks(lambda rows: network.encode(self._prepare(rows, network)), X)
 
     def decode(self, Z: np.ndarray, device: str) -> np.ndarray:
         """Reconstructions from codes, (n_rows, n_features)."""
         network = self.scorer(device)
         activate = ACTIVATIONS[self.out_activation]
-        n_features = network.output.bias.numel()
-        with torch.no_grad():
-            rows = [
-                activate(network.decode(as_batch(z, network.output.weight.device))).cpu()
-                for z in blocks(Z, rows_per_block(n_features))
-            ]
-        return torch.cat(rows).numpy()
+        return self._by_blocks(lambda z: activate(network.decode(self._prepare(z, network))), Z)
 
     def _prepare(self, rows: Table, network: Autoencoder) -> Batch:
         weight = network.output.weight
@@ -355,11 +347,5 @@ class AutoencoderModel(Model):
             return -Bernoulli().log_prob([output], x)
         return squared_error(ACTIVATIONS[self.out_activation](output), x)
 
-    @torch.no_grad()
     def _errors(self, X: Table, network: Autoencoder) -> np.ndarray:
-        return np.concatenate(
-            [
-                self._row_errors(rows, network).cpu().numpy()
-                for rows in blocks(X, rows_per_block(X.shape[1]))
-            ]
-        )
+        return self._by_blocks(lambda rows: self._row_errors(rows, network), X)

@@ -64,10 +64,30 @@ class MLP(nn.Module):
         return x
 
 
-class VAE(nn.Module):
+class EncoderDecoder(nn.Module):
+    """Hidden layers of an encoder, and those of the decoder that mirrors it."""
+
+    def __init__(
+        self,
+        n_features: int,
+        n_components: int,
+        hidden_layer_sizes: Sequence[int],
+        activation: str,
+        generator: Generator,
+    ):
+        super().__init__()
+        self.n_features, self.n_components = n_features, n_components
+        # What the layers between the hidden ones read: the code's, and the output's.
+        self.n_code_inputs = [n_features, *hidden_layer_sizes][-1]
+        self.n_output_inputs = [n_components, *reversed(hidden_layer_sizes)][-1]
+        self.encoder = MLP([n_features, *hidden_layer_sizes], activation, generator)
+        self.decoder = MLP([n_components, *reversed(hidden_layer_sizes)], activation, generator)
+
+
+class VAE(EncoderDecoder):
     """Gaussian encoder q(z|x) and a decoder with `n_outputs` outputs for each feature.
 
-    The decoder mirrors the encoder. What its outputs mean is the likelihood's business.
+    What the outputs mean is the likelihood's business.
     """
 
     def __init__(
@@ -79,16 +99,11 @@ class VAE(nn.Module):
         n_outputs: int,
         generator: Generator,
     ):
-        super().__init__()
-        self.n_features, self.n_components = n_features, n_components
-        down = [n_features, *hidden_layer_sizes]
-        up = [n_components, *reversed(hidden_layer_sizes)]
-        self.encoder = MLP(down, activation, generator)
-        self.mean = Linear(down[-1], n_components, generator)
-        self.log_variance = Linear(down[-1], n_components, generator)
-        self.decoder = MLP(up, activation, generator)
+        super().__init__(n_features, n_components, hidden_layer_sizes, activation, generator)
+        self.mean = Linear(self.n_code_inputs, n_components, generator)
+        self.log_variance = Linear(self.n_code_inputs, n_components, generator)
         self.outputs = nn.ModuleList(
-            Linear(up[-1], n_features, generator) for _ in range(n_outputs)
+            Linear(self.n_output_inputs, n_features, generator) for _ in range(n_outputs)
         )
 
     def encode(self, x: Batch) -> tuple[Tensor, Tensor]:
@@ -103,8 +118,8 @@ class VAE(nn.Module):
         return [output(hidden) for output in self.outputs]
 
 
-class Autoencoder(nn.Module):
-    """Encoder to a code and the mirrored decoder; the last layer is left linear."""
+class Autoencoder(EncoderDecoder):
+    """Encoder to a code and decoder to an output, which is left linear."""
 
     def __init__(
         self,
@@ -115,13 +130,9 @@ class Autoencoder(nn.Module):
         code_activation: str,
         generator: Generator,
     ):
-        super().__init__()
-        down = [n_features, *hidden_layer_sizes]
-        up = [n_components, *reversed(hidden_layer_sizes)]
-        self.encoder = MLP(down, activation, generator)
-        self.code = MLP([down[-1], n_components], code_activation, generator)
-        self.decoder = MLP(up, activation, generator)
-        self.output = Linear(up[-1], n_features, generator)
+        super().__init__(n_features, n_components, hidden_layer_sizes, activation, generator)
+        self.code = MLP([self.n_code_inputs, n_components], code_activation, generator)
+        self.output = Linear(self.n_output_inputs, n_features, generator)
 
     def encode(self, x: Batch) -> Tensor:
         """Code of each row, (n_rows, n_components)."""

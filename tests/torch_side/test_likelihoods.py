@@ -1,4 +1,4 @@
-"""Likelihoods: normalised, equal to torch.distributions, right gradients, dense and sparse alike."""
+"""Likelihoods: normalised, equal to torch.distributions, with the right gradients."""
 
 import itertools
 
@@ -87,7 +87,7 @@ def test_gradient_is_right(make, as_table):
 
 
 def test_bernoulli_starts_from_the_marginals(binary_rows):
-    likelihood, (head,) = fitted(Bernoulli(), binary_rows)
+    _, (head,) = fitted(Bernoulli(), binary_rows)
     expected = (binary_rows.sum(axis=0) + 0.5) / (len(binary_rows) + 1)
     np.testing.assert_allclose(torch.sigmoid(head.bias).detach(), expected, atol=1e-6)
 

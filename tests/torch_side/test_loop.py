@@ -87,7 +87,7 @@ def test_stopping_waits_for_full_weights():
 def test_the_curve_is_unweighted():
     _, full = run(max_iter=1)
     _, weighted = run(max_iter=1, weights=lambda epoch: (0.0,))
-    network, X, row_losses, _, _ = linear_problem(50)
+    _, X, row_losses, _, _ = linear_problem(50)
     assert weighted.terms[0][0] == pytest.approx(row_losses(X)[0].mean().item())
     assert full.terms[0][0] < weighted.terms[0][0]
 
