@@ -50,7 +50,9 @@ try:
 except (OSError, ImportError) as error:
     if options.data is not None:
         raise
-    print(f"{error}\nGoing on with made-up messages: the figures below say nothing about real ones.")
+    print(
+        f"{error}\nGoing on with made-up messages: the figures below say nothing about real ones."
+    )
     messages, is_spam = make_messages(3000, random_state=0)
 
 train, test, y_train, y_test = train_test_split(
