@@ -1,0 +1,64 @@
+"""Training and scoring on a GPU, where there is one."""
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+from skvae import AutoencoderTransformer, VAEDensityEstimator
+from skvae._torch.device import scoring_device, training_device
+
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+
+
+def test_auto_takes_what_there_is():
+    expected = "cuda" if torch.cuda.is_available() else "cpu"
+    if torch.backends.mps.is_available():
+        pytest.skip("this machine has an mps device")
+    assert training_device("auto").type == expected
+    assert scoring_device("auto").type == expected
+    assert training_device("cpu").type == scoring_device("cpu").type == "cpu"
+
+
+@needs_cuda
+@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
+@pytest.mark.parametrize("n_importance_samples", [1, 10])
+@pytest.mark.parametrize("is_sparse", [False, True])
+def test_gpu_and_cpu_score_alike(likelihood, n_importance_samples, is_sparse, sparse_rows):
+    X = sparse_rows if is_sparse else sparse_rows.toarray()
+    density = VAEDensityEstimator(
+        likelihood=likelihood, n_importance_samples=n_importance_samples, device="cuda"
+    )
+    density.set_params(random_state=0, max_iter=20).fit(X)
+    on_gpu = density.score_samples(X)
+    decoded = density.inverse_transform(density.transform(X))
+    drawn = density.sample(10, random_state=0)
+    density.set_params(device="cpu")
+    np.testing.assert_allclose(density.score_samples(X), on_gpu, atol=1e-6 * np.abs(on_gpu).max())
+    np.testing.assert_allclose(density.inverse_transform(density.transform(X)), decoded, atol=1e-9)
+    assert drawn.shape == density.sample(10, random_state=0).shape
+
+
+@needs_cuda
+def test_gpu_model_pickles_as_a_cpu_model_and_goes_on(sparse_rows):
+    density = VAEDensityEstimator(device="cuda", random_state=0).partial_fit(sparse_rows)
+    state = density._model.__getstate__()
+    tensors = [*state["network"].parameters()]
+    for moments in state["_optimizer_state"]["state"].values():
+        tensors += moments.values()
+    assert {tensor.device.type for tensor in tensors} == {"cpu"}
+    loaded = pickle.loads(pickle.dumps(density)).set_params(device="cpu")
+    loaded.partial_fit(sparse_rows)
+    loaded.set_params(device="cuda").partial_fit(sparse_rows)
+    assert np.isfinite(loaded.score_samples(sparse_rows)).all()
+    assert loaded.n_iter_ == 3
+
+
+@needs_cuda
+@pytest.mark.parametrize("loss", ["squared_error", "binary_cross_entropy"])
+def test_gpu_and_cpu_reconstruct_alike(loss, sparse_rows):
+    autoencoder = AutoencoderTransformer(loss=loss, device="cuda", random_state=0).fit(sparse_rows)
+    errors = autoencoder.reconstruction_error(sparse_rows)
+    autoencoder.set_params(device="cpu")
+    np.testing.assert_allclose(autoencoder.reconstruction_error(sparse_rows), errors, rtol=1e-9)
