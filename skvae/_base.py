@@ -115,6 +115,7 @@ class NetworkEstimator(BaseEstimator):
         X_val: Any,
         *,
         resume: bool,
+        hold_out: bool,
         max_iter: int,
         term_weights: Callable[[int], tuple[float, ...]],
         keep_optimizer: bool,
@@ -122,7 +123,7 @@ class NetworkEstimator(BaseEstimator):
         """Train a new model on clean data, or a copy of the one there is, and keep it."""
         rng = check_random_state(self.random_state)
         split_seed, model_seed = (int(seed) for seed in rng.randint(np.iinfo(np.int32).max, size=2))
-        if self.early_stopping and X_val is None:
+        if hold_out and X_val is None:
             X, X_val = self._split(X, split_seed)
         if resume:
             if self._model_architecture != self._architecture():

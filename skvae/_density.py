@@ -206,7 +206,8 @@ class VAEDensityEstimator(
     def partial_fit(self, X, y=None):
         """Train for one epoch on a chunk of rows.
 
-        The first chunk fixes likelihood and scale. The KL divergence has its full weight.
+        All rows are trained on, whatever `early_stopping` says. The first chunk fixes likelihood
+        and scale. The KL divergence has its full weight.
 
         Parameters
         ----------
@@ -240,6 +241,7 @@ class VAEDensityEstimator(
             X,
             X_val,
             resume=resume,
+            hold_out=self.early_stopping and not partial,
             max_iter=max_iter,
             term_weights=lambda epoch: (1.0, kl_weight(epoch, n_warmup)),
             keep_optimizer=partial or self.warm_start,

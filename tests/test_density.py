@@ -125,6 +125,11 @@ def test_partial_fit_learns(binary_rows):
     assert len(density.loss_curve_) == 30
 
 
+def test_partial_fit_holds_no_row_out():
+    density = VAEDensityEstimator(early_stopping=True, random_state=0).partial_fit([[0.0, 1.0]])
+    assert density.validation_loss_curve_ == []
+
+
 def test_partial_fit_goes_on_from_a_pickle_as_from_memory(binary_rows):
     import pickle
 

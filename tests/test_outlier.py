@@ -53,9 +53,10 @@ def test_feature_names_reach_the_density(binary_rows):
 
 
 def test_warm_start_continues_the_density(binary_rows):
-    detector = VAEOutlierDetector(warm_start=True, **QUICK).fit(binary_rows)
+    X = pd.DataFrame(binary_rows, columns=list("abcdefgh"))
+    detector = VAEOutlierDetector(warm_start=True, **QUICK).fit(X)
     first = detector.density_
-    detector.fit(binary_rows)
+    detector.fit(X)
     assert detector.n_iter_ == 6
     assert first.n_iter_ == 3
 

@@ -137,7 +137,9 @@ class Model(ABC):
         return np.concatenate([function(rows).cpu().numpy() for rows in blocks(X, n_rows)])
 
     def __getstate__(self) -> dict[str, Any]:
-        state = vars(self) | {"_scorer": None, "network": copy.deepcopy(self.network).cpu()}
+        state = vars(self) | {"_scorer": None}
+        if next(self.network.parameters()).device.type != "cpu":
+            state["network"] = copy.deepcopy(self.network).cpu()
         if self._optimizer_state is not None:
             moments = {
                 index: {name: value.cpu() for name, value in parameter.items()}
