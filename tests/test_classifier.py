@@ -539,10 +539,12 @@ def test_grid_search_by_f1_reaches_the_parameters_of_the_detector(rows):
 
 
 def test_it_is_a_classifier_that_shows_the_input_tags_of_its_detector():
-    classifier = OutlierClassifier(IsolationForest())
+    detector = VAEOutlierDetector()
+    classifier = OutlierClassifier(detector)
     assert is_classifier(classifier)
     tags = sklearn.utils.get_tags(classifier)
     assert tags.input_tags.sparse
+    assert tags.input_tags == sklearn.utils.get_tags(detector).input_tags
     assert not tags.classifier_tags.multi_class
 
 
@@ -557,9 +559,9 @@ def test_sample_weight_reaches_a_detector_that_requests_it(rows):
 def test_sample_weight_reaches_a_detector_of_scikit_learn(rows):
     weight = np.where(rows[:, 0] > 0, 1.0, 0.1)
     with sklearn.config_context(enable_metadata_routing=True):
-        detector = IsolationForest(random_state=0).set_fit_request(sample_weight=True)
+        detector = OneClassSVM().set_fit_request(sample_weight=True)
         classifier = OutlierClassifier(detector).fit(rows, labels(0, 1), sample_weight=weight)
-    bare = IsolationForest(random_state=0).fit(rows, sample_weight=weight)
+    bare = OneClassSVM().fit(rows, sample_weight=weight)
     np.testing.assert_array_equal(classifier.decision_function(rows), -bare.decision_function(rows))
 
 

@@ -198,6 +198,7 @@ def test_scorers_work_with_metadata_routing_enabled(table):
             y,
             scoring=scorers,
             cv=StratifiedKFold(3),
+            params={},
         )
     assert np.isfinite(results["test_f1"]).all()
 
