@@ -180,6 +180,7 @@ class VAEOutlierDetector(OutlierMixin, BaseEstimator):
         """
         with restored_on_error(self):
             validate_params(self, self._parameter_constraints)
+            clean = validate_table(self, X, reset=True)
             parameters = self.get_params(deep=False)
             del parameters["contamination"]
             if self.warm_start and hasattr(self, "density_"):
@@ -188,8 +189,7 @@ class VAEOutlierDetector(OutlierMixin, BaseEstimator):
                 density = VAEDensityEstimator(**parameters)
             self.density_ = density.fit(X)
             self.n_iter_ = density.n_iter_
-            scores = density._score_samples(validate_table(self, X, reset=True))
-            self.offset_ = threshold(scores, self.contamination)
+            self.offset_ = threshold(density._score_samples(clean), self.contamination)
         return self
 
     def score_samples(self, X):

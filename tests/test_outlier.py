@@ -39,6 +39,11 @@ def test_predict_is_the_sign_of_the_decision_function(real_rows):
     np.testing.assert_array_equal(detector.predict(real_rows), np.where(decision < 0, -1, 1))
 
 
+def test_errors_name_the_detector():
+    with pytest.raises(ValueError, match="required by VAEOutlierDetector"):
+        VAEOutlierDetector().fit(np.zeros((0, 3)))
+
+
 def test_offset_moves_the_threshold_without_a_fit(real_rows):
     detector = VAEOutlierDetector(0.1, **QUICK).fit(real_rows)
     detector.offset_ = np.median(detector.score_samples(real_rows))

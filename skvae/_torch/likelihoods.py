@@ -156,7 +156,13 @@ class Gaussian(Likelihood):
         """Accept any finite value."""
 
     def initialise(self, X: Table, outputs: Sequence[Linear]) -> None:
-        mean, scale = column_moments(X)
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean, scale = column_moments(X)
+        if not np.isfinite(scale).all():
+            raise ValueError(
+                f"The values of column {np.argmin(np.isfinite(scale))} are so large that their "
+                "variance overflows. Rescale the column, or take its logarithm."
+            )
         # A column whose spread is rounding error of its mean is constant.
         scale[scale <= 10 * np.finfo(float).eps * np.abs(mean)] = 1.0
         self.location_ = torch.from_numpy(mean)

@@ -112,6 +112,13 @@ def test_constant_column_is_not_scaled(constant):
     assert likelihood.scale_[1] == pytest.approx(X[:, 1].std())
 
 
+@pytest.mark.parametrize("as_table", [np.asarray, sp.csr_matrix])
+def test_gaussian_refuses_a_column_whose_variance_overflows(as_table):
+    X = as_table(np.array([[1.0, 1e300], [2.0, -1e300], [0.0, 0.0]]))
+    with pytest.raises(ValueError, match="column 1 are so large"):
+        fitted(Gaussian(), X)
+
+
 @pytest.mark.parametrize("make", [Bernoulli, Gaussian])
 def test_sample_has_the_moments_of_the_distribution(make, real_rows):
     likelihood, _ = fitted(
