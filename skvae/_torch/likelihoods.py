@@ -10,12 +10,14 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
+from torch.autograd.function import once_differentiable
 
 from .networks import Linear
 from .sparse import Batch, CSRBatch, Table, sum_entries
@@ -104,6 +106,25 @@ class Likelihood(ABC):
         return baseline + sum_entries(entries, x)
 
 
+class SparseBernoulliTerms(torch.autograd.Function):
+    """`Bernoulli.terms` of CSR rows, with a gradient that takes one temporary of logits' size."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, logits: Tensor, rows: Tensor, columns: Tensor, values: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        ctx.save_for_backward(logits, rows, columns, values)
+        return -F.softplus(logits).sum(-1), logits[..., rows, columns] * values
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, d_baseline: Tensor, d_entries: Tensor) -> tuple[Tensor | None, ...]:
+        logits, rows, columns, values = ctx.saved_tensors
+        d_logits = torch.sigmoid(logits).mul_(-d_baseline[:, None])
+        d_logits.view(-1).index_add_(0, rows * logits.shape[1] + columns, d_entries * values)
+        return d_logits, None, None, None
+
+
 class Bernoulli(Likelihood):
     """Zeros and ones, or probabilities in between, from one logit a feature.
 
@@ -129,10 +150,9 @@ class Bernoulli(Likelihood):
 
     def terms(self, outputs: Sequence[Tensor], x: Batch) -> tuple[Tensor, Tensor]:
         (logits,) = outputs
-        baseline = -F.softplus(logits).sum(-1)
         if isinstance(x, CSRBatch):
-            return baseline, logits[..., x.rows, x.columns] * x.values
-        return baseline, logits * x
+            return SparseBernoulliTerms.apply(logits, x.rows, x.columns, x.values)
+        return -F.softplus(logits).sum(-1), logits * x
 
     def mean(self, outputs: Sequence[Tensor]) -> Tensor:
         return torch.sigmoid(outputs[0])
