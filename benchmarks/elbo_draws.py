@@ -43,7 +43,7 @@ def main():
     for n_features, n_factors, n_components in [(16, 3, 4), (64, 5, 8), (256, 8, 16)]:
         X = make_table(2000, n_features, n_factors, seed=0)
         density = VAEDensityEstimator(n_components, max_iter=30, random_state=0).fit(X)
-        x = as_batch(X[:400], torch.device("cpu"))
+        x = as_batch(X[:400])
         score = partial(
             log_density,
             density._model.scorer("cpu"),

@@ -204,3 +204,16 @@ def test_readonly_and_strided_tables(real_rows):
     for X in (frozen, np.asfortranarray(real_rows), real_rows[::-1][::-1]):
         density = VAEDensityEstimator(**QUICK).fit(X)
         np.testing.assert_array_equal(density.score_samples(X), expected)
+    codes = density.transform(frozen)
+    codes.flags.writeable = False
+    assert density.inverse_transform(codes).shape == frozen.shape
+
+
+def test_readonly_sparse_tables(sparse_rows):
+    expected = VAEDensityEstimator(**QUICK).fit(sparse_rows).score_samples(sparse_rows)
+    frozen = sparse_rows.copy()
+    for array in (frozen.data, frozen.indices, frozen.indptr):
+        array.flags.writeable = False
+    density = VAEDensityEstimator(**QUICK).fit(frozen)
+    np.testing.assert_array_equal(density.score_samples(frozen), expected)
+    np.testing.assert_allclose(density.score_samples(frozen[:1]), expected[:1], rtol=1e-12)

@@ -192,9 +192,7 @@ class Gaussian(Likelihood):
 
     def prepare(self, batch: Batch, dtype: torch.dtype) -> Tensor:
         dense = batch.to_dense() if isinstance(batch, CSRBatch) else batch
-        device = dense.device
-        standardised = (dense - self.location_.to(device)) / self.scale_.to(device)
-        return standardised.to(dtype)
+        return ((dense - self.location_) / self.scale_).to(dtype)
 
     def variance(self, outputs: Sequence[Tensor]) -> Tensor:
         """Variance of x given z in standardised units."""

@@ -142,6 +142,7 @@ def train(
         )
     finally:
         progress.close()
+        optimizer.zero_grad()  # frees the gradients, which are as large as the weights
     if best_state is not None:
         network.load_state_dict(best_state)
     return history

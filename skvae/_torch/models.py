@@ -216,7 +216,7 @@ class DensityModel(Model):
                 zero = self._prepare(np.zeros(rows.shape), network)
                 _, at_zero = expected_terms(network, self.likelihood, x, zero, noise, weights)
                 baseline = baseline + at_zero.sum(-1)
-                stored = csr_batch(rows, at_zero.device)
+                stored = csr_batch(rows).to(at_zero.device)
                 entries = (entries - at_zero)[stored.rows, stored.columns]
             parts.append([part.cpu().numpy() for part in (baseline, entries, latent)])
         baselines, all_entries, latents = map(np.concatenate, zip(*parts, strict=True))
@@ -249,7 +249,7 @@ class DensityModel(Model):
 
     def _prepare(self, rows: Table, network: VAE) -> Batch:
         weight = network.mean.weight
-        return self.likelihood.prepare(as_batch(rows, weight.device), weight.dtype)
+        return self.likelihood.prepare(as_batch(rows), weight.dtype).to(weight.device)
 
     def _noise(self, n_importance_samples: int) -> Tensor:
         n_components = self.network.n_components
@@ -273,7 +273,7 @@ class DensityModel(Model):
 
     def _decoder(self, device: str) -> Callable[[np.ndarray], list[Tensor]]:
         network = self.scorer(device)
-        return lambda z: network.decode(as_batch(z, network.mean.weight.device))
+        return lambda z: network.decode(as_batch(z).to(network.mean.weight.device))
 
 
 class AutoencoderModel(Model):
@@ -340,7 +340,7 @@ class AutoencoderModel(Model):
 
     def _prepare(self, rows: Table, network: Autoencoder) -> Batch:
         weight = network.output.weight
-        return as_batch(rows, weight.device).to(weight.dtype)
+        return as_batch(rows).to(weight.dtype).to(weight.device)
 
     def _row_errors(self, rows: Table, network: Autoencoder) -> Tensor:
         x = self._prepare(rows, network)

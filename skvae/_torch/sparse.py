@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -35,10 +35,15 @@ class CSRBatch:
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
-    def to(self, dtype: torch.dtype) -> CSRBatch:
-        """Give the same entries with values of another floating-point type."""
-        values = self.values.to(dtype)
-        return CSRBatch(self.columns, values, self.rows, self.offsets, self.n_features)
+    def to(self, target: torch.dtype | torch.device) -> CSRBatch:
+        """Give the same entries with values of another type, or on another device."""
+        if isinstance(target, torch.dtype):
+            return replace(self, values=self.values.to(target))
+        moved = {
+            name: getattr(self, name).to(target)
+            for name in ("columns", "values", "rows", "offsets")
+        }
+        return replace(self, **moved)
 
     def to_dense(self) -> Tensor:
         """Write the rows out; only ever called on one batch."""
@@ -53,21 +58,21 @@ Batch = Tensor | CSRBatch
 Table: TypeAlias = Any
 
 
-def as_batch(rows: Table, device: torch.device) -> Batch:
-    """Move rows, a float64 array or CSR matrix, to `device`; nobody may write to them there."""
+def as_batch(rows: Table) -> Batch:
+    """View rows, a float64 array or CSR matrix, as tensors; nobody may write to them."""
     if sp.issparse(rows):
-        return csr_batch(rows, device)
-    return torch.from_numpy(rows if rows.flags.writeable else rows.copy()).to(device)
+        return csr_batch(rows)
+    return torch.from_numpy(rows if rows.flags.writeable else rows.copy())
 
 
-def csr_batch(rows: sp.csr_matrix, device: torch.device) -> CSRBatch:
-    """Move the stored entries of CSR rows to `device`."""
+def csr_batch(rows: sp.csr_matrix) -> CSRBatch:
+    """View the stored entries of CSR rows as tensors."""
     lengths = np.diff(rows.indptr)
     return CSRBatch(
-        columns=torch.from_numpy(rows.indices.astype(np.int64, copy=False)).to(device),
-        values=torch.from_numpy(rows.data).to(device),
-        rows=torch.from_numpy(np.repeat(np.arange(len(lengths)), lengths)).to(device),
-        offsets=torch.from_numpy(rows.indptr.astype(np.int64, copy=False)).to(device),
+        columns=torch.from_numpy(rows.indices.astype(np.int64, copy=False)),
+        values=torch.from_numpy(rows.data),
+        rows=torch.from_numpy(np.repeat(np.arange(len(lengths)), lengths)),
+        offsets=torch.from_numpy(rows.indptr.astype(np.int64, copy=False)),
         n_features=rows.shape[1],
     )
 

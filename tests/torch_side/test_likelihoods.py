@@ -12,8 +12,6 @@ from skvae._torch.likelihoods import Bernoulli, Gaussian, choose_likelihood, col
 from skvae._torch.networks import Linear
 from skvae._torch.sparse import as_batch
 
-CPU = torch.device("cpu")
-
 
 def random_outputs(likelihood, *shape, seed=0):
     generator = Generator().manual_seed(seed)
@@ -31,7 +29,7 @@ def fitted(likelihood, X):
 
 
 def prepared(likelihood, X):
-    return likelihood.prepare(as_batch(X, CPU), torch.float64)
+    return likelihood.prepare(as_batch(X), torch.float64)
 
 
 def test_bernoulli_sums_to_one_over_all_binary_vectors():

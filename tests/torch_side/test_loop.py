@@ -116,6 +116,11 @@ def test_validation_brings_back_the_best_epoch():
     assert torch.equal(network.weight, states[1])
 
 
+def test_no_gradient_is_left_behind():
+    network, _ = run(max_iter=1)
+    assert all(parameter.grad is None for parameter in network.parameters())
+
+
 def test_decay_spares_the_biases():
     network = Linear(2, 1, Generator().manual_seed(0))
     with torch.no_grad():

@@ -78,7 +78,7 @@ def test_squared_error_is_a_sum_over_features(as_table):
     rng = np.random.RandomState(0)
     X = rng.uniform(size=(4, 6)) * (rng.uniform(size=(4, 6)) < 0.4)
     Y = rng.uniform(size=(4, 6))
-    x = as_batch(as_table(X), torch.device("cpu"))
+    x = as_batch(as_table(X))
     np.testing.assert_allclose(
         squared_error(torch.from_numpy(Y), x), ((X - Y) ** 2).sum(axis=1), atol=1e-14
     )
