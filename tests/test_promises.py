@@ -28,7 +28,7 @@ from skvae import (
     VAEDensityEstimator,
     VAEOutlierDetector,
 )
-from skvae._torch import loop
+from skvae._torch import loop, objective
 from skvae._torch.sparse import CSRBatch
 from skvae.datasets import make_messages
 from skvae.metrics import make_outlier_scorer
@@ -298,6 +298,23 @@ def test_promise_08_early_stopping_waits_for_the_schedule(binary_rows):
         max_iter=100, early_stopping=True, tol=1e9, n_iter_no_change=1, random_state=0
     )
     assert density.fit(binary_rows).n_iter_ == 11
+
+
+def test_promise_08_kl_has_its_full_weight_where_training_goes_on(binary_rows, monkeypatch):
+    weights = []
+    kl_weight = objective.kl_weight
+
+    def recording(epoch, n_warmup):
+        weights.append(kl_weight(epoch, n_warmup))
+        return weights[-1]
+
+    monkeypatch.setattr(objective, "kl_weight", recording)
+    density = VAEDensityEstimator(max_iter=30, warm_start=True, random_state=0).fit(binary_rows)
+    np.testing.assert_allclose(weights[:4], [1 / 3, 2 / 3, 1, 1])
+    weights.clear()
+    density.partial_fit(binary_rows)
+    density.fit(binary_rows)
+    assert set(weights) == {1.0}
 
 
 # 9: a diverging fit stops with an error that helps.

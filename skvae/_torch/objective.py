@@ -26,8 +26,8 @@ from .sparse import Batch, CSRBatch, sum_entries
 # Fewest pairs of draws that estimate E_q[log p(x|z)] when the ELBO is scored.
 MIN_ELBO_PAIRS = 8
 
-# Largest number of values in one temporary of the scoring pass (32 MB of float64).
-MAX_ELEMENTS = 2**22
+# Largest number of values in one temporary of the scoring pass (16 MB of float64).
+MAX_ELEMENTS = 2**21
 
 # Largest number of rows that are ever written out, or decoded, at once.
 MAX_ROWS = 512
@@ -116,15 +116,19 @@ def log_density(
     importance-weighted bound averages the density ratios themselves.
     """
     mean, log_variance = network.encode(x)
-    blocks = [
-        (likelihood.log_prob(outputs, x), log_ratio)
-        for outputs, log_ratio in decoded_draws(network, mean, log_variance, noise)
-    ]
-    log_likelihood = torch.cat([block[0] for block in blocks])
+    # Filled in place: small results kept from each draw would lie between the large temporaries
+    # and keep the allocator from using their memory again.
+    log_likelihood, log_ratio = mean.new_empty(2, len(noise), len(mean))
+    start = 0
+    for outputs, block_log_ratio in decoded_draws(network, mean, log_variance, noise):
+        draws = slice(start, start + len(block_log_ratio))
+        log_likelihood[draws] = likelihood.log_prob(outputs, x)
+        log_ratio[draws] = block_log_ratio
+        start = draws.stop
     if not importance_weighted:
         bound = log_likelihood.mean(0) - kl_divergence(mean, log_variance)
         return bound, torch.full_like(log_likelihood, 1 / len(noise))
-    log_weights = log_likelihood + torch.cat([block[1] for block in blocks])
+    log_weights = log_likelihood + log_ratio
     bound = torch.logsumexp(log_weights, 0) - math.log(len(noise))
     return bound, torch.softmax(log_weights, 0)
 

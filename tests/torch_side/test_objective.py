@@ -237,4 +237,4 @@ def test_samples_of_a_gaussian_model_have_its_covariance(factor_model):
 def test_scoring_blocks_are_bounded(n_features, n_draws):
     rows = rows_per_block(n_features, n_draws)
     assert 1 <= rows <= 512
-    assert rows == 1 or rows * max(n_features, n_draws) <= 2**22
+    assert rows == 1 or rows * max(n_features, n_draws) <= 2**21
