@@ -182,6 +182,27 @@ def test_promise_05_gaussian_writes_out_at_most_512_rows(monkeypatch):
     assert max(sizes) == 512
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no resource module")
+def test_promise_05_memory_does_not_grow_with_rows_times_features():
+    code = (
+        "import resource, scipy.sparse as sp\n"
+        "from skvae import VAEOutlierDetector\n"
+        "def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "X = sp.random(3000, 20_000, density=5e-4, format='csr', random_state=0)\n"
+        "X.data[:] = 1\n"
+        "options = {'hidden_layer_sizes': (8,), 'max_iter': 1, 'random_state': 0}\n"
+        "detector = VAEOutlierDetector(**options).fit(X[:300])\n"
+        "before = peak()\n"
+        "detector.score_samples(X)\n"
+        "VAEOutlierDetector(**options).fit(X)\n"
+        "print(before, peak() - before)\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE)
+    before, growth = (int(number) for number in result.stdout.split())
+    # A dense copy of X would take 480 MB, which is more than the process had before.
+    assert growth < 0.3 * before
+
+
 @pytest.mark.parametrize(
     "convert",
     [
