@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from numbers import Integral, Real
@@ -74,7 +75,7 @@ def check_latent(Z: Any, n_components: int) -> np.ndarray:
     return Z
 
 
-class NetworkEstimator(BaseEstimator):
+class NetworkEstimator(BaseEstimator, ABC):
     """Fits a `Model`: common to the plain autoencoder and the density."""
 
     _parameter_constraints: ParameterConstraints = TRAINING_CONSTRAINTS
@@ -106,8 +107,9 @@ class NetworkEstimator(BaseEstimator):
         sizes = tuple(int(size) for size in self.hidden_layer_sizes)
         return {"hidden_layer_sizes": sizes} | {name: getattr(self, name) for name in names}
 
+    @abstractmethod
     def _make_model(self, X: Any, seed: int) -> Model:
-        raise NotImplementedError
+        """Make an untrained model for a clean training table."""
 
     def _train(
         self,
