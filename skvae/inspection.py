@@ -45,6 +45,9 @@ def top_contributions(explanation, feature_names=None, *, n_features=5):
     [[('prize', -3.0), ('win', -1.0)]]
     """
     contributions = explanation.contributions
+    if feature_names is None:
+        feature_names = np.arange(contributions.shape[1])
+    feature_names = np.asarray(feature_names)
     tops = []
     for row in range(contributions.shape[0]):
         if sp.issparse(contributions):
@@ -53,8 +56,8 @@ def top_contributions(explanation, feature_names=None, *, n_features=5):
         else:
             columns, values = np.arange(contributions.shape[1]), contributions[row]
         lowest = np.argsort(values, kind="stable")[:n_features]
-        names = columns if feature_names is None else np.asarray(feature_names)[columns]
-        tops.append(list(zip(names[lowest].tolist(), values[lowest].tolist(), strict=True)))
+        names = feature_names[columns[lowest]].tolist()
+        tops.append(list(zip(names, values[lowest].tolist(), strict=True)))
     return tops
 
 
