@@ -503,8 +503,13 @@ def test_promise_13_interrupt_keeps_the_weights_so_far(binary_rows, monkeypatch)
 
     monkeypatch.setattr(loop, "train_epoch", interrupted)
     density = VAEDensityEstimator(random_state=0)
-    with pytest.warns(UserWarning, match="interrupted in epoch 5 of 100"):
-        density.fit(binary_rows)
+    # Python leaves SIGINT alone where its parent ignores it, as a shell does for background jobs.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.warns(UserWarning, match="interrupted in epoch 5 of 100"):
+            density.fit(binary_rows)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert density.n_iter_ == 4
     assert np.isfinite(density.score_samples(binary_rows)).all()
 
