@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from . import datasets, inspection, metrics, text
     from ._autoencoder import AutoencoderTransformer
     from ._classifier import OutlierClassifier
+    from ._conformal import ConformalOutlierDetector
     from ._density import VAEDensityEstimator
     from ._outlier import VAEOutlierDetector
 
@@ -20,6 +21,7 @@ __version__ = "0.1.0.dev0"
 
 __all__ = [
     "AutoencoderTransformer",
+    "ConformalOutlierDetector",
     "OutlierClassifier",
     "VAEDensityEstimator",
     "VAEOutlierDetector",
@@ -31,6 +33,7 @@ __all__ = [
 
 _HOME = {
     "AutoencoderTransformer": "._autoencoder",
+    "ConformalOutlierDetector": "._conformal",
     "OutlierClassifier": "._classifier",
     "VAEDensityEstimator": "._density",
     "VAEOutlierDetector": "._outlier",

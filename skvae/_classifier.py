@@ -5,15 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sklearn.base import (
-    BaseEstimator,
-    ClassifierMixin,
-    MetaEstimatorMixin,
-    clone,
-    is_outlier_detector,
-)
-from sklearn.utils import Tags, assert_all_finite, column_or_1d, get_tags, indexable
-from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.utils import Tags, assert_all_finite, column_or_1d, indexable
+from sklearn.utils.metadata_routing import process_routing
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
@@ -26,13 +20,14 @@ from ._compat import (
     safe_indexing,
     validate_params,
 )
+from ._meta import DetectorWrapper
 
 
 def _fitted_estimator_has(name):
     return lambda self: hasattr(getattr(self, "estimator_", self.estimator), name)
 
 
-class OutlierClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
+class OutlierClassifier(ClassifierMixin, DetectorWrapper):
     """Outlier detector as a binary classifier with the labels of the data.
 
     Labels only name the two classes, choose the rows to fit on, and serve those who tune; the
@@ -126,11 +121,7 @@ class OutlierClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         with restored_on_error(self):
             validate_params(self, self._parameter_constraints)
             refuse_unrouted_metadata(self, fit_params)
-            if not is_outlier_detector(self.estimator):
-                raise TypeError(
-                    "estimator must be an outlier detector with scikit-learn's signs, or a "
-                    f"pipeline that ends in one; got {self.estimator!r}."
-                )
+            self._require_detector()
             y = self._name_classes(X, y)
             rows = X
             if self.fit_on == "inliers":
@@ -261,38 +252,8 @@ class OutlierClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         check_is_fitted(self)
         return self.estimator_.score_samples(X)
 
-    @property
-    def n_features_in_(self):
-        """Number of features seen in `fit`."""
-        return self._of_fitted_estimator("n_features_in_")
-
-    @property
-    def feature_names_in_(self):
-        """Names of features seen in `fit`."""
-        return self._of_fitted_estimator("feature_names_in_")
-
-    def _of_fitted_estimator(self, name: str) -> Any:
-        if "estimator_" not in vars(self):
-            raise AttributeError(f"{type(self).__name__} has no {name!r} before it is fitted")
-        return getattr(self.estimator_, name)
-
-    def get_metadata_routing(self):
-        """Say where metadata given to `fit` goes: to the detector.
-
-        Returns
-        -------
-        routing : MetadataRouter
-            The routing information.
-        """
-        mapping = MethodMapping().add(caller="fit", callee="fit")
-        router = MetadataRouter(owner=type(self).__name__)
-        return router.add(estimator=self.estimator, method_mapping=mapping)
-
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
-        inner = get_tags(self.estimator)
-        tags.input_tags = inner.input_tags
-        tags.array_api_support = False
         tags.classifier_tags.multi_class = False
         # The detector does not learn from y: it cannot know which classes a data set means.
         tags.classifier_tags.poor_score = True

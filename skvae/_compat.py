@@ -14,11 +14,13 @@ from sklearn.utils._param_validation import (
     validate_parameter_constraints,
 )
 from sklearn.utils.validation import _check_method_params as check_method_params
+from sklearn.utils.validation import _num_samples as num_samples
 
 __all__ = [
     "Interval",
     "StrOptions",
     "check_method_params",
+    "num_samples",
     "refuse_unrouted_metadata",
     "safe_indexing",
     "validate_params",

@@ -527,6 +527,34 @@ def test_calibrated_probabilities_rank_the_outliers_first(rows, method):
     assert roc_auc_score(y, calibrated.predict_proba(rows)[:, 1]) > 0.95
 
 
+def bins_of_equal_size(y, probability, n_bins=10):
+    """Mean probability, share of outliers and the latter's standard error in each bin."""
+    for rows in np.array_split(np.argsort(probability), n_bins):
+        expected = probability[rows].mean()
+        yield expected, y[rows].mean(), np.sqrt(expected * (1 - expected) / len(rows))
+
+
+@pytest.mark.parametrize("method", ["sigmoid", "isotonic"])
+def test_calibrated_probabilities_come_true_on_new_rows(method):
+    X, y = overlapping(8000)
+    squares = (X**2).sum(axis=1)
+    X, X_new, y, y_new = column(*-squares[:4000]), column(*-squares[4000:]), y[:4000], y[4000:]
+    classifier = OutlierClassifier(FirstColumn())
+    calibrated = CalibratedClassifierCV(classifier, method=method, cv=StratifiedKFold(5))
+    probability = calibrated.fit(X, y).predict_proba(X_new)[:, 1]
+    # Beside the error of the share there is that of the calibration, on as many rows.
+    for expected, share, error in bins_of_equal_size(y_new, probability):
+        assert abs(share - expected) < 3 * np.sqrt(2) * error + 0.02
+
+    # By Bayes: outliers, one in ten, have 2.5 times the standard deviation in three features.
+    ratio = 9 * 2.5**3 * np.exp(-squares[4000:] / 2 * (1 - 1 / 2.5**2))
+    assert np.abs(probability - 1 / (1 + ratio)).mean() < 0.02
+
+    ranks = classifier.fit(X, y).predict_proba(X_new)[:, 1]
+    bins = list(bins_of_equal_size(y_new, ranks))
+    assert max(abs(share - expected) / error for expected, share, error in bins) > 10
+
+
 def test_grid_search_by_f1_reaches_the_parameters_of_the_detector(rows):
     search = GridSearchCV(
         OutlierClassifier(IsolationForest(n_estimators=20, random_state=0)),

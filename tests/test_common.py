@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from numpydoc.docscrape import NumpyDocString
+from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.ensemble import IsolationForest
 from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 import skvae
 from skvae import (
     AutoencoderTransformer,
+    ConformalOutlierDetector,
     OutlierClassifier,
     VAEDensityEstimator,
     VAEOutlierDetector,
@@ -20,6 +23,19 @@ from skvae import (
     _density,
     _outlier,
 )
+
+
+class SeenBefore(OutlierMixin, BaseEstimator):
+    """Takes the rows that it was fitted on for outliers: something to discover for "fdr"."""
+
+    def fit(self, X, y=None):
+        self.rows_ = {row.tobytes() for row in validate_data(self, X, dtype=float)}
+        return self
+
+    def score_samples(self, X):
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=float, reset=False)
+        return np.array([-1.0 if row.tobytes() in self.rows_ else 0.0 for row in X])
 
 
 @parametrize_with_checks(
@@ -38,6 +54,16 @@ from skvae import (
         OutlierClassifier(IsolationForest(random_state=0)),
         OutlierClassifier(VAEOutlierDetector(random_state=0)),
         OutlierClassifier(IsolationForest(random_state=0), fit_on="inliers"),
+        ConformalOutlierDetector(IsolationForest(random_state=0)),
+        ConformalOutlierDetector(VAEOutlierDetector(max_iter=5, random_state=0)),
+        ConformalOutlierDetector(SeenBefore(), control="fdr"),
+        # The checks want outliers found in tables that have none: the level must allow it.
+        ConformalOutlierDetector(
+            IsolationForest(random_state=0), control="fdr", level=0.99, calibration_size=0.05
+        ),
+        ConformalOutlierDetector(
+            VAEOutlierDetector(random_state=0), control="fdr", level=0.9, calibration_size=0.05
+        ),
     ]
 )
 def test_promise_01_scikit_learn_checks_pass(estimator, check):
@@ -66,13 +92,23 @@ def test_promise_01_scikit_learn_checks_pass_in_the_unit_interval(estimator, che
     check(estimator)
 
 
-ESTIMATORS = [AutoencoderTransformer, OutlierClassifier, VAEDensityEstimator, VAEOutlierDetector]
+ESTIMATORS = [
+    AutoencoderTransformer,
+    ConformalOutlierDetector,
+    OutlierClassifier,
+    VAEDensityEstimator,
+    VAEOutlierDetector,
+]
+
+
+def instance_of(estimator):
+    wraps = "estimator" in inspect.signature(estimator).parameters
+    return estimator(IsolationForest()) if wraps else estimator()
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_no_tag_hides_a_check(estimator):
-    instance = estimator(IsolationForest()) if estimator is OutlierClassifier else estimator()
-    tags = instance.__sklearn_tags__()
+    tags = instance_of(estimator).__sklearn_tags__()
     assert not tags._skip_test
     assert not tags.no_validation
     assert not tags.non_deterministic
@@ -95,7 +131,7 @@ def test_documented_defaults_are_those_of_the_signature(estimator):
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_every_fitted_attribute_is_documented(estimator, binary_rows):
-    instance = estimator(IsolationForest()) if estimator is OutlierClassifier else estimator()
+    instance = instance_of(estimator)
     y = np.arange(len(binary_rows)) < 20
     instance.set_params(**({"max_iter": 1} if "max_iter" in instance.get_params(False) else {}))
     instance.fit(binary_rows, y)

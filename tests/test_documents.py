@@ -61,6 +61,17 @@ def test_digits_come_back_better_than_from_pca(tmp_path):
     assert float(errors["autoencoder"]) < float(errors["PCA"])
 
 
+def test_calibrated_probabilities_come_true_more_than_ranks(tmp_path):
+    printed = run_example("plot_calibrated_probabilities.py", tmp_path)
+    lines = re.findall(r"^(.+?) +Brier score ([\d.]+)$", printed, re.MULTILINE)
+    brier = {name: float(score) for name, score in lines}
+    best = min(brier.values())
+    assert best + 0.02 < brier["ranks of the scores"] < brier["share of outliers"]
+    for method in ("sigmoid", "isotonic"):
+        assert brier[f"calibrated, {method}"] < best + 0.005
+    assert (tmp_path / "calibrated_probabilities.png").stat().st_size > 10_000
+
+
 def test_main_job_reads_a_file(tmp_path):
     messages, y = make_messages(300, random_state=0)
     lines = [f"{('ham', 'spam')[label]}\t{text}" for text, label in zip(messages, y, strict=True)]
