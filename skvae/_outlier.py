@@ -1,4 +1,4 @@
-"""Outlier detection by low density."""
+"""Outlier detection by density: alone, or against a cluster of outliers."""
 
 from __future__ import annotations
 
@@ -7,13 +7,18 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, OutlierMixin
-from sklearn.utils import Tags
+import scipy.sparse as sp
+from sklearn.base import BaseEstimator, OutlierMixin, clone
+from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from ._base import restored_on_error, validate_table
+from ._cluster import MinorityCluster, find_minority_cluster
 from ._compat import Interval, StrOptions, validate_params
 from ._density import VAEDensityEstimator
+
+# Share of the rows, those of the lowest density, that "trimmed_elbo" leaves out of its second fit.
+TRIMMED_SHARE = 0.1
 
 
 class VAEOutlierDetector(OutlierMixin, BaseEstimator):
@@ -109,15 +114,18 @@ class VAEOutlierDetector(OutlierMixin, BaseEstimator):
     """
 
     density_: VAEDensityEstimator
+    _cluster: MinorityCluster | None
 
     _parameter_constraints = VAEDensityEstimator._parameter_constraints | {
         "contamination": [StrOptions({"auto"}), Interval(Real, 0, 0.5, closed="right")],
+        "outlier_score": [StrOptions({"auto", "elbo", "trimmed_elbo", "log_odds"})],
     }
 
     def __init__(
         self,
         contamination="auto",
         *,
+        outlier_score="auto",
         n_components=8,
         hidden_layer_sizes=(128,),
         activation="relu",
@@ -138,6 +146,7 @@ class VAEOutlierDetector(OutlierMixin, BaseEstimator):
         device="cpu",
     ):
         self.contamination = contamination
+        self.outlier_score = outlier_score
         self.n_components = n_components
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -158,7 +167,7 @@ class VAEOutlierDetector(OutlierMixin, BaseEstimator):
         self.device = device
 
     def fit(self, X, y=None):
-        """Learn the density of all rows and the threshold.
+        """Learn the density of the rows and the threshold.
 
         Parameters
         ----------
@@ -175,22 +184,59 @@ class VAEOutlierDetector(OutlierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If a parameter or value is not allowed, or the training diverges. The detector is then
-            as it was before.
+            If a parameter or value is not allowed, `outlier_score="log_odds"` finds no cluster of
+            outliers, or the training diverges. The detector is then as it was before.
         """
         with restored_on_error(self):
             validate_params(self, self._parameter_constraints)
             clean = validate_table(self, X, reset=True)
-            parameters = self.get_params(deep=False)
-            del parameters["contamination"]
-            if self.warm_start and hasattr(self, "density_"):
-                density = copy.copy(self.density_).set_params(**parameters)
-            else:
-                density = VAEDensityEstimator(**parameters)
-            self.density_ = density.fit(X)
-            self.n_iter_ = density.n_iter_
-            self.offset_ = threshold(density._score_samples(clean), self.contamination)
+            self.outlier_score_, self._cluster = self._choose_score(clean)
+            self.density_ = self._fit_density(clean)
+            if hasattr(self, "feature_names_in_"):
+                self.density_.feature_names_in_ = self.feature_names_in_
+            self.n_iter_ = self.density_.n_iter_
+            scores = self._score_samples(clean)
+            no_guess = self.contamination == "auto" and self._cluster is not None
+            self.offset_ = 0.0 if no_guess else threshold(scores, self.contamination)
         return self
+
+    def _choose_score(self, X: Any) -> tuple[str, MinorityCluster | None]:
+        if self.outlier_score in {"elbo", "trimmed_elbo"}:
+            return self.outlier_score, None
+        from ._torch.likelihoods import LIKELIHOODS, choose_likelihood
+
+        likelihood = choose_likelihood(X) if self.likelihood == "auto" else self.likelihood
+        cluster = None
+        if likelihood == "bernoulli":
+            LIKELIHOODS[likelihood]().check(X)
+            seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+            cluster = find_minority_cluster(X, seed)
+            if cluster is not None:
+                return "log_odds", cluster
+        if self.outlier_score == "log_odds":
+            found = "none was found" if likelihood == "bernoulli" else f"this one is {likelihood}"
+            raise ValueError(
+                "outlier_score='log_odds' needs a tight cluster of outliers in a binary table, but "
+                f"{found}. Use outlier_score='auto', which looks for one and can do without."
+            )
+        return ("elbo" if likelihood == "bernoulli" else "trimmed_elbo"), None
+
+    def _fit_density(self, X: Any) -> VAEDensityEstimator:
+        """Learn the density of the rows that look normal."""
+        parameters = self.get_params(deep=False)
+        del parameters["contamination"], parameters["outlier_score"]
+        density = VAEDensityEstimator(**parameters)
+        if self.warm_start and hasattr(self, "density_"):
+            density = copy.copy(self.density_).set_params(**parameters)
+            # Rows without names come next.
+            vars(density).pop("feature_names_in_", None)
+        if self._cluster is not None:
+            X = X[~self._cluster.suspects(X)]
+        elif self.outlier_score_ == "trimmed_elbo":
+            first = density if hasattr(density, "likelihood_") else clone(density).fit(X)
+            n_trimmed = int(TRIMMED_SHARE * X.shape[0])
+            X = X[np.sort(np.argsort(first._score_samples(X), kind="stable")[n_trimmed:])]
+        return density.fit(X)
 
     def score_samples(self, X):
         """Bound on log p(x) of each row.
@@ -206,7 +252,13 @@ class VAEOutlierDetector(OutlierMixin, BaseEstimator):
             Nats; higher is more normal. The same as ``density_.score_samples(X)``.
         """
         check_is_fitted(self)
-        return self.density_._score_samples(validate_table(self, X, reset=False))
+        return self._score_samples(validate_table(self, X, reset=False))
+
+    def _score_samples(self, X: Any) -> np.ndarray:
+        scores = self.density_._score_samples(X)
+        if self._cluster is not None:
+            scores += self._cluster.prior_log_odds - self._cluster.inside.log_prob(X)
+        return scores
 
     def decision_function(self, X):
         """``score_samples(X) - offset_``: negative for outliers.
@@ -268,7 +320,15 @@ class VAEOutlierDetector(OutlierMixin, BaseEstimator):
         that are independent given z.
         """
         check_is_fitted(self)
-        return self.density_._feature_contributions(validate_table(self, X, reset=False))
+        X = validate_table(self, X, reset=False)
+        explanation = self.density_._feature_contributions(X)
+        if self._cluster is not None:
+            inside = self._cluster.inside
+            entries = explanation.contributions
+            values = entries.data if sp.issparse(entries) else entries
+            values -= inside.entries(X)
+            explanation.baseline += self._cluster.prior_log_odds - inside.log_prob_of_zeros
+        return explanation
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

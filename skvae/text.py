@@ -1,4 +1,4 @@
-"""Words of a message, normalised, for scikit-learn's vectorizers."""
+"""What a message says and how it is written, for scikit-learn's vectorizers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Literal
 from nltk.stem import SnowballStemmer, WordNetLemmatizer
 from nltk.tokenize import RegexpTokenizer
 
-__all__ = ["WordTokenizer"]
+__all__ = ["StyleAnalyzer", "WordTokenizer"]
 
 DOMAIN = r"\b[\w-]+(?:\.[\w-]+)*\.(?:com|net|org|co\.uk)\b"
 
@@ -28,6 +28,14 @@ WORDS = RegexpTokenizer(r"\w+(?:['’]\w+)*")
 MARKED_WORDS = RegexpTokenizer("|".join(MARKERS) + r"|\w+(?:['’]\w+)*")
 
 STEMMER = SnowballStemmer("english")
+
+RUNS = {"digits": str.isdigit, "capitals": str.isupper}
+SIGNS = {
+    "<email>": MARKERS["<email>"],
+    "<url>": re.compile(MARKERS["<url>"].pattern, re.IGNORECASE),
+    "<mixed>": re.compile(r"\d[^\W\d_]|[^\W\d_]\d"),
+}
+CURRENCY = re.compile(r"[£$€¥]")
 
 
 @dataclass(frozen=True)
@@ -106,6 +114,49 @@ class WordTokenizer:
         if self.normalization == "stem":
             return [word if word.startswith("<") else STEMMER.stem(word) for word in words]
         return words
+
+
+@dataclass(frozen=True)
+class StyleAnalyzer:
+    """Callable that says how a message is written, not what it says.
+
+    Made for ``CountVectorizer(analyzer=StyleAnalyzer(), binary=True)``: some thirty features that
+    need no vocabulary, so that a message with words never seen before has them too. They are
+
+    - ``digits>=n`` and ``capitals>=n`` for n = 1, 2, 4, 8, 16 and 32, where the longest run of
+      digits, or of capital letters, has at least n characters;
+    - each of the signs ``£ $ € ¥`` that occurs;
+    - ``<url>`` and ``<email>``, and ``<mixed>`` where a digit touches a letter.
+
+    It can be pickled, compared and cloned.
+
+    Examples
+    --------
+    >>> from skvae.text import StyleAnalyzer
+    >>> StyleAnalyzer()("WIN £100! Text now")
+    ['digits>=1', 'digits>=2', 'capitals>=1', 'capitals>=2', '£']
+    """
+
+    def __call__(self, text: str) -> list[str]:
+        """Name the features of a message.
+
+        Parameters
+        ----------
+        text : str
+            One message, its case kept.
+
+        Returns
+        -------
+        features : list of str
+            Each at most once.
+        """
+        features = []
+        for name, belongs in RUNS.items():
+            runs = "".join(char if belongs(char) else " " for char in text).split()
+            longest = max(map(len, runs), default=0)
+            features += [f"{name}>={n}" for n in (1, 2, 4, 8, 16, 32) if longest >= n]
+        features += sorted(set(CURRENCY.findall(text)))
+        return features + [name for name, pattern in SIGNS.items() if pattern.search(text)]
 
 
 @lru_cache(maxsize=100_000)
