@@ -22,18 +22,32 @@ TRIMMED_SHARE = 0.1
 
 
 class VAEOutlierDetector(OutlierMixin, BaseEstimator):
-    """Outlier detector that flags the rows to which a variational autoencoder gives low density.
+    """Outlier detector that learns what is normal with a variational autoencoder.
 
-    Fits a `VAEDensityEstimator` to all rows, without labels, and calls those outliers whose score,
-    a bound on log p(x), lies below `offset_`.
+    Fits a `VAEDensityEstimator` without labels and calls those rows outliers whose score lies below
+    `offset_`. The training rows may hold the outliers that are sought.
 
     Parameters
     ----------
     contamination : "auto" or float, default="auto"
         Where to put the threshold. A float in (0, 0.5] is the share of the training rows to flag:
-        the nearest whole number of them, up to ties. "auto" flags what lies below Tukey's lower
-        fence [1]_ of the training scores, the first quartile minus 1.5 times the interquartile
-        range, which may be no row at all.
+        the nearest whole number of them, up to ties. "auto" flags, with the score "log_odds", what
+        more probably belongs to the cluster of outliers than not (a threshold of 0), and with the
+        others what lies below Tukey's lower fence [1]_ of the training scores, the first quartile
+        minus 1.5 times the interquartile range. Both may flag no row at all.
+    outlier_score : {"auto", "elbo", "trimmed_elbo", "log_odds"}, default="auto"
+        What to score; higher is more normal.
+
+        - "elbo": bound on log p(x) from all rows [2]_. For training rows that are all normal.
+        - "trimmed_elbo": the tenth of the rows with the lowest bound is left out of a second fit,
+          whose bound is the score, so that outliers in the training rows are not learned [3]_.
+        - "log_odds": for binary rows whose outliers are a tight cluster, as spam is among messages.
+          The cluster is found by a mixture of Bernoulli products [4]_ and modelled by one of them,
+          the autoencoder learns the rows that do not resemble it, and the score is the log-odds of
+          the two: a likelihood ratio [5]_, in which the length of a message all but cancels out. A
+          ValueError if there is no such cluster.
+        - "auto": for binary rows "log_odds" if there is such a cluster, otherwise "elbo"; for
+          others "trimmed_elbo".
     n_components : int, default=8
         Number of latent dimensions.
     hidden_layer_sizes : array-like of int, default=(128,)
@@ -48,8 +62,9 @@ class VAEOutlierDetector(OutlierMixin, BaseEstimator):
         belongs to it.
     solver : {"adam", "sgd"}, default="adam"
         Optimiser; "sgd" is plain, without momentum.
-    alpha : float, default=0.0
+    alpha : float, default=0.01
         Half of it times the sum of squared weights (not biases) is added to the training loss.
+        More of it makes a coarser density, which learns less of what the rows should not hold.
     batch_size : int, default=128
         Rows in a training step; the last step of an epoch takes what is left.
     learning_rate_init : float, default=0.003
@@ -76,8 +91,11 @@ class VAEOutlierDetector(OutlierMixin, BaseEstimator):
 
     Attributes
     ----------
+    outlier_score_ : str
+        The score used.
     density_ : VAEDensityEstimator
-        The fitted density: latent space, loss curves and samples come from there.
+        The density of the rows that look normal: latent space, loss curves and samples come from
+        there.
     offset_ : float
         Threshold on `score_samples`, in nats; ``decision_function`` is ``score_samples`` minus it.
         Set it to move the threshold without a new fit.
@@ -95,13 +113,21 @@ class VAEOutlierDetector(OutlierMixin, BaseEstimator):
 
     Notes
     -----
-    Low density is not the same as unusual. On a bag of words the score falls with every word, so
+    Low density is not the same as unusual. On a bag of words the bound falls with every word, so
     that long messages come first; and what is frequent in the training rows is dense, wanted or
-    not.
+    not. "log_odds" and "trimmed_elbo" are the answers to that.
 
     References
     ----------
     .. [1] J. W. Tukey, "Exploratory Data Analysis", Addison-Wesley, 1977, chapter 2.
+    .. [2] D. P. Kingma and M. Welling, "Auto-Encoding Variational Bayes", ICLR 2014, equation 3.
+    .. [3] P. J. Rousseeuw and K. Van Driessen, "A Fast Algorithm for the Minimum Covariance
+       Determinant Estimator", Technometrics 41(3), 1999: the concentration step, here with a
+       variational autoencoder.
+    .. [4] A. Juan and E. Vidal, "On the use of Bernoulli mixture models for text classification",
+       Pattern Recognition 35(12), 2002.
+    .. [5] J. Ren et al., "Likelihood Ratios for Out-of-Distribution Detection", NeurIPS 2019,
+       equation 2, with the cluster in the place of the background.
 
     Examples
     --------
@@ -132,7 +158,7 @@ class VAEOutlierDetector(OutlierMixin, BaseEstimator):
         likelihood="auto",
         n_importance_samples=1,
         solver="adam",
-        alpha=0.0,
+        alpha=0.01,
         batch_size=128,
         learning_rate_init=3e-3,
         max_iter=100,
@@ -239,7 +265,7 @@ class VAEOutlierDetector(OutlierMixin, BaseEstimator):
         return density.fit(X)
 
     def score_samples(self, X):
-        """Bound on log p(x) of each row.
+        """Score of each row; see `outlier_score`.
 
         Parameters
         ----------
@@ -249,7 +275,8 @@ class VAEOutlierDetector(OutlierMixin, BaseEstimator):
         Returns
         -------
         scores : ndarray of shape (n_samples,)
-            Nats; higher is more normal. The same as ``density_.score_samples(X)``.
+            Nats; higher is more normal. With "elbo" and "trimmed_elbo" the same as
+            ``density_.score_samples(X)``; with "log_odds" the log-odds of a normal row.
         """
         check_is_fitted(self)
         return self._score_samples(validate_table(self, X, reset=False))
@@ -309,8 +336,10 @@ class VAEOutlierDetector(OutlierMixin, BaseEstimator):
                 with the same stored entries: what each changes against a zero in its place. For
                 dense Bernoulli features likewise (0 where x is 0), and for dense Gaussian ones
                 their log-density.
+                With "log_odds" less what the same entries add to the cluster's log-probability.
             baseline : ndarray of shape (n_samples,)
-                Log-probability of a row of zeros where contributions are relative to it; else 0.
+                Score of a row of zeros, but for `latent`, where contributions are relative to it;
+                else 0.
             latent : ndarray of shape (n_samples,)
                 Minus the KL divergence, or its importance-weighted counterpart.
 

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted
 
 __all__ = [
+    "ContributionsDisplay",
     "LatentSpaceDisplay",
     "LossCurveDisplay",
     "ScoreDistributionDisplay",
     "top_contributions",
 ]
+
+# Background of a word that is not in the vocabulary: light grey, opaque.
+UNKNOWN = (0.83, 0.83, 0.83, 1.0)
 
 
 def top_contributions(explanation, feature_names=None, *, n_features=5):
@@ -59,6 +65,201 @@ def top_contributions(explanation, feature_names=None, *, n_features=5):
         names = feature_names[columns[lowest]].tolist()
         tops.append(list(zip(names, values[lowest].tolist(), strict=True)))
     return tops
+
+
+class ContributionsDisplay:
+    """What makes one row an outlier: its words by colour, or its cells by bars.
+
+    Red features make the row more of an outlier, blue ones more normal, the darker the more.
+
+    Parameters
+    ----------
+    contributions : array-like of shape (n_features,)
+        What each feature adds to the score, in nats; a negative one makes the row an outlier.
+    feature_names : array-like of str of shape (n_features,)
+        Names of the features.
+    values : array-like of shape (n_features,), default=None
+        The cells of the row.
+    words : list of tuple (word, contribution), default=None
+        The words of a message in their order, each with its contribution, in nats; NaN for a word
+        that is not in the vocabulary.
+
+    Attributes
+    ----------
+    text_ : list of matplotlib Text, or None
+        The words, if they were drawn.
+    bars_ : matplotlib BarContainer, or None
+        The bars, if they were drawn.
+    ax_ : matplotlib Axes
+        Where it was drawn.
+    figure_ : matplotlib Figure
+        The figure of `ax_`.
+
+    See Also
+    --------
+    top_contributions : The same as names and numbers, for many rows.
+
+    Examples
+    --------
+    >>> from skvae.inspection import ContributionsDisplay
+    >>> ContributionsDisplay([-3.0, 0.5], ["amount", "age"], [900, 41]).plot()  # doctest: +SKIP
+    """
+
+    def __init__(self, contributions, feature_names, values=None, *, words=None):
+        self.contributions = contributions
+        self.feature_names = feature_names
+        self.values = values
+        self.words = words
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator,
+        X,
+        *,
+        feature_names=None,
+        text=None,
+        analyzer=None,
+        kind=None,
+        top_k=10,
+        ax=None,
+    ):
+        """Explain one row with a fitted detector and plot it.
+
+        Parameters
+        ----------
+        estimator : estimator
+            Fitted `VAEOutlierDetector`, or another detector with `feature_contributions`, or a
+            pipeline ending in one.
+        X : {array-like, sparse matrix} of shape (1, n_features), or list of one str
+            The row to explain, as `estimator` takes it.
+        feature_names : array-like of str of shape (n_features,), default=None
+            Names of the detector's columns; None for those that the pipeline or the detector
+            knows, or else "x0", "x1" and so on.
+        text : str, default=None
+            The message that X was made from; None for X itself, if the pipeline begins with a
+            vectorizer, or else for no message.
+        analyzer : callable, default=None
+            Gives the features in a text, such as ``vectorizer.build_analyzer()``; None for that of
+            the vectorizer that the pipeline begins with.
+        kind : {"text", "bars"}, default=None
+            What to draw; None for the message if there is one, or else the bars.
+        top_k : int, default=10
+            Largest number of bars.
+        ax : matplotlib Axes, default=None
+            Where to draw; None for a new figure.
+
+        Returns
+        -------
+        display : ContributionsDisplay
+            The display, drawn.
+
+        Raises
+        ------
+        TypeError
+            If the detector has no `feature_contributions`.
+        ValueError
+            If X is not one row, the names are not as many as the features, or there is a `text`
+            and nothing to analyse it with.
+
+        Notes
+        -----
+        A message is split at white space, and a word has the contributions of all features that
+        `analyzer` finds in it alone: every occurrence of a feature shows the whole of its
+        contribution, and a feature that spans words, such as a bigram, is seen only among the
+        bars. Of a sparse row only stored features have bars.
+        """
+        detector, table = estimator, X
+        if hasattr(estimator, "steps"):
+            detector = estimator[-1]
+            if len(estimator) > 1:
+                table = estimator[:-1].transform(X)
+                if feature_names is None:
+                    feature_names = estimator[:-1].get_feature_names_out()
+            if hasattr(estimator[0], "build_analyzer"):
+                text = next(iter(X)) if text is None else text
+                analyzer = estimator[0].build_analyzer() if analyzer is None else analyzer
+        if text is not None and analyzer is None:
+            raise ValueError("text needs an analyzer, such as vectorizer.build_analyzer().")
+        columns, contributions, values, feature_names = _explained_row(
+            detector, table, feature_names
+        )
+        words = None
+        if text is not None:
+            of_feature = dict.fromkeys(feature_names.tolist(), 0.0)
+            of_feature |= zip(feature_names[columns].tolist(), contributions.tolist(), strict=True)
+            words = _words(text, analyzer, of_feature)
+        display = cls(contributions, feature_names[columns], values, words=words)
+        return display.plot(kind=kind, top_k=top_k, ax=ax)
+
+    def plot(self, *, kind=None, top_k=10, ax=None):
+        """Draw the words or the bars.
+
+        Parameters
+        ----------
+        kind : {"text", "bars"}, default=None
+            What to draw; None for the words if there are any, or else the bars.
+        top_k : int, default=10
+            Largest number of bars: those of the lowest contributions, the lowest on top.
+        ax : matplotlib Axes, default=None
+            Where to draw; None for a new figure.
+
+        Returns
+        -------
+        display : ContributionsDisplay
+            Itself.
+
+        Raises
+        ------
+        ValueError
+            If `kind` is unknown, or "text" where there are no words.
+        """
+        if kind is None:
+            kind = "bars" if self.words is None else "text"
+        if kind not in ("text", "bars"):
+            raise ValueError(f"kind must be 'text', 'bars' or None, got {kind!r}.")
+        if kind == "text" and self.words is None:
+            raise ValueError("There is no text to draw; kind='bars' needs none.")
+        self.ax_, self.figure_ = _axes(ax)
+        self.text_ = self._plot_text() if kind == "text" else None
+        self.bars_ = self._plot_bars(top_k) if kind == "bars" else None
+        return self
+
+    def _plot_text(self):
+        from matplotlib.patches import Patch
+
+        from ._wrapped_text import wrapped_text
+
+        contributions = np.array([contribution for _, contribution in self.words], dtype=float)
+        colors = _outlier_colors(contributions)
+        faces = colors.to_rgba(contributions)
+        faces[np.isnan(contributions)] = UNKNOWN
+        self.ax_.set_axis_off()
+        self.figure_.colorbar(colors, ax=self.ax_, label="nats; below 0 speaks for an outlier")
+        if np.isnan(contributions).any():
+            patch = Patch(facecolor=UNKNOWN, label="not in the vocabulary")
+            self.ax_.legend(handles=[patch], loc="upper left", bbox_to_anchor=(0, 0))
+        return wrapped_text(self.ax_, [word for word, _ in self.words], faces)
+
+    def _plot_bars(self, top_k):
+        row = Bunch(contributions=np.asarray(self.contributions, dtype=float)[None])
+        (tops,) = top_contributions(row, n_features=top_k)
+        shown = [feature for feature, _ in tops]
+        contributions = np.array([contribution for _, contribution in tops])
+        labels = [str(self.feature_names[feature]) for feature in shown]
+        if self.values is not None:
+            labels = [
+                f"{label} = {_short(self.values[feature])}"
+                for label, feature in zip(labels, shown, strict=True)
+            ]
+        positions = np.arange(len(shown))
+        colors = _outlier_colors(contributions).to_rgba(contributions)
+        bars = self.ax_.barh(positions, contributions, color=colors, edgecolor="grey")
+        self.ax_.set_yticks(positions, labels, parse_math=False)
+        self.ax_.invert_yaxis()
+        self.ax_.axvline(0, color="black", linewidth=0.8)
+        self.ax_.set_xlabel("nats; below 0 speaks for an outlier")
+        return bars
 
 
 class LossCurveDisplay:
@@ -332,6 +533,58 @@ class LatentSpaceDisplay:
         if self.y is not None:
             self.ax_.legend()
         return self
+
+
+def _explained_row(
+    detector: Any, table: Any, feature_names: Any
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Columns that are explained, their contributions and cells, and the names of all columns."""
+    if not hasattr(detector, "feature_contributions"):
+        raise TypeError(
+            "Contributions need a detector with feature_contributions, such as "
+            f"VAEOutlierDetector; got {detector!r}."
+        )
+    contributions = detector.feature_contributions(table).contributions
+    n_rows, n_features = contributions.shape
+    if n_rows != 1:
+        raise ValueError(f"X must be one row, got {n_rows}.")
+    if feature_names is None:
+        unnamed = [f"x{column}" for column in range(n_features)]
+        feature_names = getattr(detector, "feature_names_in_", unnamed)
+    feature_names = np.asarray(feature_names)
+    if len(feature_names) != n_features:
+        raise ValueError(f"Got {len(feature_names)} names for {n_features} features.")
+    if sp.issparse(contributions):
+        columns, contributions = contributions.indices, contributions.data
+        values = sp.csr_matrix(table)[:, columns].toarray()
+    else:
+        columns, values = np.arange(n_features), np.asarray(table)
+    return columns, contributions.ravel(), values.ravel(), feature_names
+
+
+def _words(text: str, analyzer: Any, of_feature: dict[str, float]) -> list[tuple[str, float]]:
+    """Words of a text, each with what its features contribute; NaN if it has none."""
+    words = []
+    for word in text.split():
+        features = [feature for feature in set(analyzer(word)) if feature in of_feature]
+        known = sum(of_feature[feature] for feature in features)
+        words.append((word, known if features else np.nan))
+    return words
+
+
+def _outlier_colors(contributions: np.ndarray) -> Any:
+    """Colours from red for the lowest contribution by white for 0 to blue for the highest."""
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
+    known = np.abs(contributions[~np.isnan(contributions)])
+    largest = known.max(initial=0) or 1.0
+    return ScalarMappable(Normalize(-largest, largest), "RdBu")
+
+
+def _short(value: Any) -> str:
+    """Cell of a table, in few characters."""
+    return f"{value:.3g}" if isinstance(value, Real) else str(value)
 
 
 def _density_of(estimator: Any) -> Any:

@@ -1,16 +1,21 @@
-"""Scorers for outlier detectors, whatever the coding of the labels."""
+"""Metrics and thresholds for outlier detectors, whatever the coding of the labels."""
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
-from sklearn.utils import column_or_1d
+from sklearn.utils import check_array, check_consistent_length, column_or_1d
 
-__all__ = ["make_outlier_scorer"]
+__all__ = ["make_outlier_scorer", "plateau_threshold", "recall_at_fpr_score"]
 
 METRICS = ("f1", "average_precision", "roc_auc")
+
+# Taken off where the false-positive rate is too high. One fold of hundreds of thousands that pays
+# it outweighs all the recall of the others; an infinite one would make interpolated scores NaN.
+PENALTY = 1e6
 
 
 def make_outlier_scorer(metric, *, outlier_label=None):
@@ -106,3 +111,145 @@ def outlier_mask(y: Any, outlier_label: Any) -> np.ndarray:
             "does not stratify."
         )
     return is_outlier
+
+
+def recall_at_fpr_score(y_true, y_pred, *, max_fpr, pos_label=1):
+    """Recall, where the false-positive rate is allowed.
+
+    To tune by it is to find as many outliers as possible while at most a share `max_fpr` of the
+    inliers is flagged, the Neyman-Pearson criterion [1]_. For `TunedThresholdClassifierCV` and
+    `GridSearchCV`: ``make_scorer(recall_at_fpr_score, max_fpr=0.01, pos_label="spam")``.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_samples,)
+        Labels; all but `pos_label` count as negative.
+    y_pred : array-like of shape (n_samples,)
+        Predicted labels.
+    max_fpr : float
+        Largest false-positive rate allowed, in [0, 1]: false positives over all negatives.
+    pos_label : label, default=1
+        The label of the outliers.
+
+    Returns
+    -------
+    score : float
+        The recall, in [0, 1], where the false-positive rate is at most `max_fpr`; otherwise -1e6
+        less the excess of the rate.
+
+    Raises
+    ------
+    ValueError
+        If `max_fpr` is not in [0, 1], `y_true` does not hold both kinds of rows, or the lengths
+        differ.
+
+    See Also
+    --------
+    sklearn.metrics.roc_curve : All pairs of the two rates.
+
+    Notes
+    -----
+    `TunedThresholdClassifierCV` averages the score over the folds and interpolates it between the
+    thresholds of each. The penalty is so high that a threshold which breaks the limit in one fold
+    loses against any that keeps it in all, and so the limit holds for the folds taken together. A
+    `best_score_` below 0 says that no threshold kept it in all.
+
+    The limit holds for the rows seen, which is no guarantee for new ones [2]_: set `max_fpr` lower
+    if it must not be passed.
+
+    References
+    ----------
+    .. [1] C. Scott and R. Nowak, "A Neyman-Pearson approach to statistical learning", IEEE
+       Transactions on Information Theory 51(11), 2005.
+    .. [2] X. Tong, Y. Feng and J. J. Li, "Neyman-Pearson classification algorithms and NP receiver
+       operating characteristics", Science Advances 4(2), 2018.
+
+    Examples
+    --------
+    >>> from skvae.metrics import recall_at_fpr_score
+    >>> y_true = ["ham", "ham", "ham", "ham", "spam", "spam"]
+    >>> y_pred = ["ham", "ham", "ham", "spam", "ham", "spam"]
+    >>> recall_at_fpr_score(y_true, y_pred, max_fpr=0.25, pos_label="spam")
+    0.5
+    >>> recall_at_fpr_score(y_true, y_pred, max_fpr=0.05, pos_label="spam")
+    -1000000.2
+    """
+    if not isinstance(max_fpr, Real) or not 0 <= float(max_fpr) <= 1:
+        raise ValueError(f"max_fpr must be a number in [0, 1], got {max_fpr!r}.")
+    is_outlier = outlier_mask(y_true, pos_label)
+    flagged = np.asarray(column_or_1d(y_pred) == pos_label)
+    check_consistent_length(is_outlier, flagged)
+    fpr = float(flagged[~is_outlier].mean())
+    if fpr > max_fpr:
+        return -PENALTY - (fpr - float(max_fpr))
+    return float(flagged[is_outlier].mean())
+
+
+def plateau_threshold(cv_results, *, tolerance=0.02):
+    """Middle of the plateau round the best threshold.
+
+    `TunedThresholdClassifierCV` takes the single threshold of the highest mean score. Where the
+    scores hardly differ, noise decides which one that is, and it may lie at the edge of a cliff.
+
+    Parameters
+    ----------
+    cv_results : dict
+        ``cv_results_`` of a `TunedThresholdClassifierCV` fitted with ``store_cv_results=True``:
+        "thresholds", in rising order, and their mean "scores", both of shape (n_thresholds,).
+    tolerance : float, default=0.02
+        How far below the best score a threshold still counts as equally good, in units of the
+        score. The default suits an F1 from about a hundred outliers; see Notes.
+
+    Returns
+    -------
+    threshold : float
+        For ``FixedThresholdClassifier(classifier, threshold=threshold)``: half-way between the
+        ends of the run of neighbouring thresholds that holds the best one and whose scores are all
+        within `tolerance` of the best. Where several thresholds are the best, the first counts.
+
+    Raises
+    ------
+    ValueError
+        If `cv_results` lacks one of the two arrays, they differ in length, hold NaN or are not in
+        order; or if `tolerance` is negative.
+
+    Notes
+    -----
+    A good `tolerance` is the noise of the best score: by how much it changes when the rows are
+    dealt to the folds anew. It shrinks with the square root of the number of outliers. A wider one
+    gives a steadier threshold, but ends up at worse ones where the curve is lopsided.
+
+    References
+    ----------
+    The standard error as the measure of "equally good" is that of the one-standard-error rule: L.
+    Breiman, J. H. Friedman, R. A. Olshen and C. J. Stone, "Classification and Regression Trees",
+    Wadsworth, 1984, chapter 3.
+
+    Examples
+    --------
+    >>> from skvae.metrics import plateau_threshold
+    >>> thresholds = [0.1, 0.3, 0.5, 0.7, 0.9]
+    >>> scores = [0.2, 0.79, 0.80, 0.79, 0.79]
+    >>> plateau_threshold({"thresholds": thresholds, "scores": scores})
+    0.6
+    """
+    if not isinstance(tolerance, Real) or not float(tolerance) >= 0:
+        raise ValueError(f"tolerance must be a number of at least 0, got {tolerance!r}.")
+    if not {"thresholds", "scores"} <= set(cv_results):
+        raise ValueError(
+            f"cv_results must hold 'thresholds' and 'scores', got {sorted(cv_results)}. Fit "
+            "TunedThresholdClassifierCV with store_cv_results=True."
+        )
+    thresholds, scores = (
+        column_or_1d(check_array(cv_results[key], ensure_2d=False, dtype=float, input_name=key))
+        for key in ("thresholds", "scores")
+    )
+    check_consistent_length(thresholds, scores)
+    if (np.diff(thresholds) <= 0).any():
+        raise ValueError("The thresholds must be in rising order.")
+    best = int(scores.argmax())
+    (worse,) = np.nonzero(scores < scores[best] - tolerance)
+    after = int(np.searchsorted(worse, best))
+    first = worse[after - 1] + 1 if after > 0 else 0
+    last = worse[after] - 1 if after < len(worse) else len(scores) - 1
+    return float((thresholds[first] + thresholds[last]) / 2)

@@ -9,6 +9,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 
 from skvae import VAEDensityEstimator, VAEOutlierDetector
+from skvae._cluster import find_minority_cluster
 from skvae._outlier import threshold
 from skvae.datasets import fetch_sms_spam, make_messages
 
@@ -24,12 +25,95 @@ def test_scattered_rows_are_outliers():
     assert roc_auc_score(np.repeat([1, 0], [400, 20]), scores) > 0.95
 
 
-def test_scores_are_those_of_the_density(binary_rows):
-    detector = VAEOutlierDetector(n_importance_samples=3, **QUICK).fit(binary_rows)
+@pytest.fixture
+def contaminated():
+    """CSR rows of 60 words, 450 from one half of them in the main, then 50 from the other half."""
+    rng = np.random.RandomState(0)
+    normal = rng.uniform(size=(450, 60)) < np.repeat([0.2, 0.01], 30)
+    cluster = rng.uniform(size=(50, 60)) < np.repeat([0.02, 0.3], 30)
+    return sp.csr_matrix(np.vstack([normal, cluster]).astype(float))
+
+
+def test_elbo_scores_are_those_of_a_density_of_all_rows(binary_rows):
+    detector = VAEOutlierDetector(outlier_score="elbo", n_importance_samples=3, **QUICK)
+    detector.fit(binary_rows)
     scores = detector.score_samples(binary_rows)
     np.testing.assert_array_equal(detector.density_.score_samples(binary_rows), scores)
     alone = VAEDensityEstimator(n_importance_samples=3, **QUICK).fit(binary_rows)
     np.testing.assert_array_equal(alone.score_samples(binary_rows), scores)
+
+
+def test_trimmed_elbo_scores_are_those_of_a_density_of_the_densest_rows(real_rows):
+    detector = VAEOutlierDetector(**QUICK).fit(real_rows)
+    assert detector.outlier_score_ == "trimmed_elbo"
+    density = VAEDensityEstimator(**QUICK)
+    scores = density.fit(real_rows).score_samples(real_rows)
+    density.fit(real_rows[scores > np.sort(scores)[len(scores) // 10 - 1]])
+    expected = density.score_samples(real_rows)
+    np.testing.assert_array_equal(detector.score_samples(real_rows), expected)
+
+
+def test_trimmed_elbo_does_not_learn_a_cluster_of_outliers():
+    rng = np.random.RandomState(0)
+    outliers = 8 + 0.5 * rng.randn(20, 4)
+    X = np.vstack([rng.randn(380, 4), outliers])
+    elbo, trimmed = (
+        VAEOutlierDetector(outlier_score=score, random_state=0).fit(X)
+        for score in ("elbo", "trimmed_elbo")
+    )
+    assert trimmed.score_samples(outliers).mean() < 2 * elbo.score_samples(outliers).mean()
+    assert (trimmed.predict(outliers) == -1).all()
+
+
+def test_log_odds_are_those_of_the_density_against_the_cluster(contaminated):
+    detector = VAEOutlierDetector(**QUICK).fit(contaminated)
+    assert detector.outlier_score_ == "log_odds"
+    cluster = find_minority_cluster(
+        contaminated, np.random.RandomState(0).randint(np.iinfo(np.int32).max)
+    )
+    normal = contaminated[~cluster.suspects(contaminated)]
+    density = VAEDensityEstimator(**QUICK).fit(normal).score_samples(contaminated)
+    share, inside = cluster.share, cluster.inside.log_prob(contaminated)
+    expected = density + np.log(1 - share) - inside - np.log(share)
+    np.testing.assert_allclose(detector.score_samples(contaminated), expected, rtol=1e-12)
+    assert detector.offset_ == 0
+    flagged = detector.predict(contaminated) == -1
+    np.testing.assert_array_equal(flagged, np.arange(500) >= 450)
+
+
+def test_share_to_flag_is_kept_by_log_odds(contaminated):
+    detector = VAEOutlierDetector(0.2, **QUICK).fit(contaminated)
+    assert detector.outlier_score_ == "log_odds"
+    assert (detector.predict(contaminated) == -1).sum() == 100
+
+
+def test_length_does_not_make_an_outlier_where_there_is_a_cluster(contaminated):
+    detector = VAEOutlierDetector(**QUICK).fit(contaminated)
+    longest = [np.repeat([1.0, 0.0], 30)]
+    normal = detector.density_.score_samples(contaminated[:450])
+    assert detector.density_.score_samples(longest) < normal.min()
+    assert detector.predict(longest) == 1
+
+
+def test_binary_rows_without_a_cluster_are_scored_by_the_elbo(binary_rows):
+    rng = np.random.RandomState(0)
+    X = (rng.uniform(size=(300, 8)) < 0.3).astype(float)
+    detector = VAEOutlierDetector(**QUICK).fit(X)
+    assert detector.outlier_score_ == "elbo"
+    expected = VAEDensityEstimator(**QUICK).fit(X).score_samples(X)
+    np.testing.assert_array_equal(detector.score_samples(X), expected)
+    with pytest.raises(ValueError, match="needs a tight cluster.*none was found"):
+        VAEOutlierDetector(outlier_score="log_odds", **QUICK).fit(X)
+
+
+def test_log_odds_refuse_real_values(real_rows):
+    with pytest.raises(ValueError, match="binary table, but this one is gaussian"):
+        VAEOutlierDetector(outlier_score="log_odds", **QUICK).fit(real_rows)
+
+
+def test_values_the_likelihood_refuses_are_refused_before_a_cluster_is_sought(real_rows):
+    with pytest.raises(ValueError, match="takes values in"):
+        VAEOutlierDetector(likelihood="bernoulli", **QUICK).fit(real_rows)
 
 
 def test_predict_is_the_sign_of_the_decision_function(real_rows):
@@ -57,9 +141,10 @@ def test_feature_names_reach_the_density(binary_rows):
     assert detector.density_.transform(X).shape == (len(X), 8)
 
 
-def test_warm_start_continues_the_density(binary_rows):
+@pytest.mark.parametrize("outlier_score", ["elbo", "trimmed_elbo"])
+def test_warm_start_continues_the_density(outlier_score, binary_rows):
     X = pd.DataFrame(binary_rows, columns=list("abcdefgh"))
-    detector = VAEOutlierDetector(warm_start=True, **QUICK).fit(X)
+    detector = VAEOutlierDetector(outlier_score=outlier_score, warm_start=True, **QUICK).fit(X)
     first = detector.density_
     detector.fit(X)
     assert detector.n_iter_ == 6
@@ -84,6 +169,24 @@ def test_threshold_does_not_part_equal_scores():
 def test_automatic_threshold_is_tukeys_fence():
     scores = np.arange(101.0)
     assert threshold(scores, "auto") == pytest.approx(25 - 1.5 * 50, abs=1e-6)
+
+
+@pytest.mark.parametrize("as_table", [sp.csr_matrix.toarray, sp.csr_matrix])
+@pytest.mark.parametrize("n_importance_samples", [1, 20])
+def test_contributions_add_up_to_the_log_odds(as_table, n_importance_samples, contaminated):
+    X = as_table(contaminated)
+    detector = VAEOutlierDetector(n_importance_samples=n_importance_samples, **QUICK).fit(X)
+    assert detector.outlier_score_ == "log_odds"
+    explanation = detector.feature_contributions(X)
+    total = np.asarray(explanation.contributions.sum(axis=1)).ravel()
+    total = total + explanation.baseline + explanation.latent
+    np.testing.assert_allclose(total, detector.score_samples(X), rtol=0, atol=1e-9)
+    # The words of the cluster speak against a row, the others for it.
+    by_word = np.asarray(explanation.contributions.sum(axis=0)).ravel()
+    assert (by_word[:30] > 0).all()
+    assert (by_word[30:] < 0).all()
+    if sp.issparse(X):
+        np.testing.assert_array_equal(explanation.contributions.indices, X.indices)
 
 
 @pytest.mark.parametrize("n_importance_samples", [1, 20])
