@@ -39,18 +39,7 @@ COLUMNS = ["protocol", "dataset", "method", "seed", "auc", "ap", "seconds"]
 KEY = COLUMNS[:4]
 
 
-def skvae_detector(protocol, seed):
-    """The detector that we recommend for tables."""
-    return VAEOutlierDetector(random_state=seed)
-
-
-OURS = {
-    "skvae-elbo": lambda protocol, seed: VAEOutlierDetector(
-        outlier_score="elbo", random_state=seed
-    ),
-    "skvae": skvae_detector,
-}
-METHODS = [name for name in PEERS if name not in BINARY | {"digits"}] + list(OURS)
+METHODS = [name for name in PEERS if name not in BINARY | {"digits"}] + ["skvae"]
 
 
 def load(file, seed):
@@ -76,8 +65,8 @@ def measure(file, protocol, method, seed):
     """Area under the ROC curve, average precision and seconds of a method on a set."""
     X, y = load(file, seed)
     train, test, y = split(X, y, protocol, seed)
-    if method in OURS:
-        detector = OURS[method](protocol, seed)
+    if method == "skvae":
+        detector = VAEOutlierDetector(random_state=seed)
     else:
         detector = PEERS[method](seed)
         scaler = StandardScaler().fit(train)

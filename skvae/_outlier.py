@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn.base import BaseEstimator, OutlierMixin, clone
+from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
@@ -16,9 +16,6 @@ from ._base import restored_on_error, validate_table
 from ._cluster import MinorityCluster, find_minority_cluster
 from ._compat import Interval, StrOptions, validate_params
 from ._density import VAEDensityEstimator
-
-# Share of the rows, those of the lowest density, that "trimmed_elbo" leaves out of its second fit.
-TRIMMED_SHARE = 0.1
 
 
 class VAEOutlierDetector(OutlierMixin, BaseEstimator):
@@ -32,22 +29,19 @@ class VAEOutlierDetector(OutlierMixin, BaseEstimator):
     contamination : "auto" or float, default="auto"
         Where to put the threshold. A float in (0, 0.5] is the share of the training rows to flag:
         the nearest whole number of them, up to ties. "auto" flags, with the score "log_odds", what
-        more probably belongs to the cluster of outliers than not (a threshold of 0), and with the
-        others what lies below Tukey's lower fence [1]_ of the training scores, the first quartile
-        minus 1.5 times the interquartile range. Both may flag no row at all.
-    outlier_score : {"auto", "elbo", "trimmed_elbo", "log_odds"}, default="auto"
+        more probably belongs to the cluster of outliers than not (a threshold of 0), and with
+        "elbo" what lies below Tukey's lower fence [1]_ of the training scores, the first quartile
+        minus 1.5 times the interquartile range. Either may flag no row at all.
+    outlier_score : {"auto", "elbo", "log_odds"}, default="auto"
         What to score; higher is more normal.
 
-        - "elbo": bound on log p(x) from all rows [2]_. For training rows that are all normal.
-        - "trimmed_elbo": the tenth of the rows with the lowest bound is left out of a second fit,
-          whose bound is the score, so that outliers in the training rows are not learned [3]_.
+        - "elbo": bound on log p(x) [2]_. The one for training rows that are all normal.
         - "log_odds": for binary rows whose outliers are a tight cluster, as spam is among messages.
-          The cluster is found by a mixture of Bernoulli products [4]_ and modelled by one of them,
+          The cluster is found by a mixture of Bernoulli products [3]_ and modelled by one of them,
           the autoencoder learns the rows that do not resemble it, and the score is the log-odds of
-          the two: a likelihood ratio [5]_, in which the length of a message all but cancels out. A
+          the two: a likelihood ratio [4]_, in which the length of a message all but cancels out. A
           ValueError if there is no such cluster.
-        - "auto": for binary rows "log_odds" if there is such a cluster, otherwise "elbo"; for
-          others "trimmed_elbo".
+        - "auto": "log_odds" for binary rows among which there is such a cluster, otherwise "elbo".
     n_components : int, default=8
         Number of latent dimensions.
     hidden_layer_sizes : array-like of int, default=(128,)
@@ -94,8 +88,8 @@ class VAEOutlierDetector(OutlierMixin, BaseEstimator):
     outlier_score_ : str
         The score used.
     density_ : VAEDensityEstimator
-        The density of the rows that look normal: latent space, loss curves and samples come from
-        there.
+        The density of the rows, with "log_odds" of those that do not resemble the cluster: latent
+        space, loss curves and samples come from there.
     offset_ : float
         Threshold on `score_samples`, in nats; ``decision_function`` is ``score_samples`` minus it.
         Set it to move the threshold without a new fit.
@@ -115,18 +109,15 @@ class VAEOutlierDetector(OutlierMixin, BaseEstimator):
     -----
     Low density is not the same as unusual. On a bag of words the bound falls with every word, so
     that long messages come first; and what is frequent in the training rows is dense, wanted or
-    not. "log_odds" and "trimmed_elbo" are the answers to that.
+    not. "log_odds" is the answer to both.
 
     References
     ----------
     .. [1] J. W. Tukey, "Exploratory Data Analysis", Addison-Wesley, 1977, chapter 2.
     .. [2] D. P. Kingma and M. Welling, "Auto-Encoding Variational Bayes", ICLR 2014, equation 3.
-    .. [3] P. J. Rousseeuw and K. Van Driessen, "A Fast Algorithm for the Minimum Covariance
-       Determinant Estimator", Technometrics 41(3), 1999: the concentration step, here with a
-       variational autoencoder.
-    .. [4] A. Juan and E. Vidal, "On the use of Bernoulli mixture models for text classification",
+    .. [3] A. Juan and E. Vidal, "On the use of Bernoulli mixture models for text classification",
        Pattern Recognition 35(12), 2002.
-    .. [5] J. Ren et al., "Likelihood Ratios for Out-of-Distribution Detection", NeurIPS 2019,
+    .. [4] J. Ren et al., "Likelihood Ratios for Out-of-Distribution Detection", NeurIPS 2019,
        equation 2, with the cluster in the place of the background.
 
     Examples
@@ -144,7 +135,7 @@ class VAEOutlierDetector(OutlierMixin, BaseEstimator):
 
     _parameter_constraints = VAEDensityEstimator._parameter_constraints | {
         "contamination": [StrOptions({"auto"}), Interval(Real, 0, 0.5, closed="right")],
-        "outlier_score": [StrOptions({"auto", "elbo", "trimmed_elbo", "log_odds"})],
+        "outlier_score": [StrOptions({"auto", "elbo", "log_odds"})],
     }
 
     def __init__(
@@ -216,19 +207,22 @@ class VAEOutlierDetector(OutlierMixin, BaseEstimator):
         with restored_on_error(self):
             validate_params(self, self._parameter_constraints)
             clean = validate_table(self, X, reset=True)
-            self.outlier_score_, self._cluster = self._choose_score(clean)
+            self._cluster = self._find_cluster(clean)
+            self.outlier_score_ = "elbo" if self._cluster is None else "log_odds"
             self.density_ = self._fit_density(clean)
             if hasattr(self, "feature_names_in_"):
                 self.density_.feature_names_in_ = self.feature_names_in_
             self.n_iter_ = self.density_.n_iter_
-            scores = self._score_samples(clean)
-            no_guess = self.contamination == "auto" and self._cluster is not None
-            self.offset_ = 0.0 if no_guess else threshold(scores, self.contamination)
+            if self._cluster is not None and self.contamination == "auto":
+                self.offset_ = 0.0
+            else:
+                self.offset_ = threshold(self._score_samples(clean), self.contamination)
         return self
 
-    def _choose_score(self, X: Any) -> tuple[str, MinorityCluster | None]:
-        if self.outlier_score in {"elbo", "trimmed_elbo"}:
-            return self.outlier_score, None
+    def _find_cluster(self, X: Any) -> MinorityCluster | None:
+        """Find the cluster that "log_odds" needs; None says that the score is "elbo"."""
+        if self.outlier_score == "elbo":
+            return None
         from ._torch.likelihoods import LIKELIHOODS, choose_likelihood
 
         likelihood = choose_likelihood(X) if self.likelihood == "auto" else self.likelihood
@@ -237,18 +231,16 @@ class VAEOutlierDetector(OutlierMixin, BaseEstimator):
             LIKELIHOODS[likelihood]().check(X)
             seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
             cluster = find_minority_cluster(X, seed)
-            if cluster is not None:
-                return "log_odds", cluster
-        if self.outlier_score == "log_odds":
+        if cluster is None and self.outlier_score == "log_odds":
             found = "none was found" if likelihood == "bernoulli" else f"this one is {likelihood}"
             raise ValueError(
                 "outlier_score='log_odds' needs a tight cluster of outliers in a binary table, but "
                 f"{found}. Use outlier_score='auto', which looks for one and can do without."
             )
-        return ("elbo" if likelihood == "bernoulli" else "trimmed_elbo"), None
+        return cluster
 
     def _fit_density(self, X: Any) -> VAEDensityEstimator:
-        """Learn the density of the rows that look normal."""
+        """Learn the density of the rows that do not resemble the cluster, if there is one."""
         parameters = self.get_params(deep=False)
         del parameters["contamination"], parameters["outlier_score"]
         density = VAEDensityEstimator(**parameters)
@@ -258,10 +250,6 @@ class VAEOutlierDetector(OutlierMixin, BaseEstimator):
             vars(density).pop("feature_names_in_", None)
         if self._cluster is not None:
             X = X[~self._cluster.suspects(X)]
-        elif self.outlier_score_ == "trimmed_elbo":
-            first = density if hasattr(density, "likelihood_") else clone(density).fit(X)
-            n_trimmed = int(TRIMMED_SHARE * X.shape[0])
-            X = X[np.sort(np.argsort(first._score_samples(X), kind="stable")[n_trimmed:])]
         return density.fit(X)
 
     def score_samples(self, X):
@@ -275,8 +263,8 @@ class VAEOutlierDetector(OutlierMixin, BaseEstimator):
         Returns
         -------
         scores : ndarray of shape (n_samples,)
-            Nats; higher is more normal. With "elbo" and "trimmed_elbo" the same as
-            ``density_.score_samples(X)``; with "log_odds" the log-odds of a normal row.
+            Nats; higher is more normal. With "elbo" the same as ``density_.score_samples(X)``;
+            with "log_odds" the log-odds of a normal row.
         """
         check_is_fitted(self)
         return self._score_samples(validate_table(self, X, reset=False))
