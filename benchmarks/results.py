@@ -58,13 +58,14 @@ class Results:
         self.done |= {self._key(row) for row in rows}
 
     def frame(self):
-        """All rows, with numbers where there are numbers."""
+        """All rows; the key's columns hold text, but for the seed, and the others numbers."""
         text = io.StringIO()
         writer = csv.DictWriter(text, self.columns)
         writer.writeheader()
         writer.writerows(self.rows)
         text.seek(0)
-        return pd.read_csv(text)
+        names = [name for name in self.key if name != "seed"]
+        return pd.read_csv(text, converters=dict.fromkeys(names, str))
 
 
 def mean_and_sd(mean, sd, digits):

@@ -235,8 +235,12 @@ def run_missing(options, results):
             for seed in options.seeds:
                 for features in features_of(method, options.features):
                     run = dict(zip(KEY, (protocol, features, method, seed), strict=True))
-                    if run not in results:
+                    if run in results:
+                        continue
+                    try:
                         results.add(corpus.measure(**run))
+                    except ValueError as error:
+                        print(f"{method} failed on {features}, {protocol}, seed {seed}: {error}")
     return methods
 
 

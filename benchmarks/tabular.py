@@ -37,17 +37,21 @@ PROTOCOLS = ["unsupervised", "normal"]
 MAX_ROWS = 10_000
 COLUMNS = ["protocol", "dataset", "method", "seed", "auc", "ap", "seconds"]
 KEY = COLUMNS[:4]
-
-
 METHODS = [name for name in PEERS if name not in BINARY | {"digits"}] + ["skvae"]
 
 
-def load(file, seed):
+def set_files(folder, names=None):
+    """The sets in a folder, or those with one of `names` in theirs."""
+    files = sorted(Path(folder).glob("*.npz"))
+    return [file for file in files if names is None or any(name in file.stem for name in names)]
+
+
+def load(file, seed, max_rows=MAX_ROWS):
     """Table and labels, sampled where it is large."""
     with np.load(file) as data:
         X, y = data["X"].astype(np.float64), data["y"].astype(int)
-    if len(y) > MAX_ROWS:
-        X, _, y, _ = train_test_split(X, y, train_size=MAX_ROWS, stratify=y, random_state=seed)
+    if len(y) > max_rows:
+        X, _, y, _ = train_test_split(X, y, train_size=max_rows, stratify=y, random_state=seed)
     return X, y
 
 
@@ -82,6 +86,17 @@ def measure(file, protocol, method, seed):
     }
 
 
+def against_znorm(difference):
+    """Cells that sum up how far a method is above the norm, by set."""
+    if difference.empty:
+        return ["", "", ""]
+    return [
+        f"{(difference > 0).sum()}",
+        f"{difference.median():+.2f}",
+        f"{difference.min():+.1f} ({difference.idxmin()})",
+    ]
+
+
 def print_summary(frame, protocol, methods):
     """Print means over the sets, and how each method stands against the norm."""
     sets = frame.groupby(["method", "dataset"])[["auc", "ap", "seconds"]].mean()
@@ -99,12 +114,7 @@ def print_summary(frame, protocol, methods):
             mean_and_sd(100 * sets.ap[method].mean(), spread.ap[method], 2),
         ]
         if "znorm" in auc:
-            difference = (auc[method] - auc["znorm"]).dropna()
-            row += [
-                f"{(difference > 0).sum()}",
-                f"{difference.median():+.2f}",
-                f"{difference.min():+.1f} ({difference.idxmin()})",
-            ]
+            row += against_znorm((auc[method] - auc["znorm"]).dropna())
         seconds = f"{sets.seconds[method].mean():.2f}"
         rows.append([*row, auc[method].count(), seeds[method], seconds])
     against = ["sets above znorm", "median difference", "worst difference"]
@@ -136,9 +146,7 @@ def main():
     parser.add_argument("--per-dataset", action="store_true", help="print a table by set as well")
     options = parser.parse_args()
 
-    files = sorted(options.folder.glob("*.npz"))
-    if options.sets:
-        files = [file for file in files if any(name in file.stem for name in options.sets)]
+    files = set_files(options.folder, options.sets)
     if not files:
         parser.error(f"no *.npz files to read in {options.folder}")
     results = Results(options.csv, COLUMNS, KEY)

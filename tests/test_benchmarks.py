@@ -1,0 +1,302 @@
+"""Benchmarks: the rows they write, how they go on, and values that are known beforehand."""
+
+import csv
+import importlib.util
+import itertools
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from skvae.datasets import make_messages
+
+ROOT = Path(__file__).parent.parent
+HEADERS = {
+    "spam": "protocol,features,method,seed,rule,auc,ap,f1",
+    "tabular": "protocol,dataset,method,seed,auc,ap,seconds",
+}
+
+
+# One run of ours is enough.
+SEEDS = {"naive-bayes": "01", "mixture-odds": "01", "znorm": "01", "iforest": "01", "skvae": "0"}
+
+
+def run_benchmark(name, folder, *arguments):
+    command = [sys.executable, "-W", "error", str(ROOT / "benchmarks" / name), *arguments]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def printed_by(name, folder, *arguments):
+    result = run_benchmark(name, folder, *arguments)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def read_rows(text):
+    return list(csv.DictReader(text.splitlines()))
+
+
+def values(rows, column, **wanted):
+    """The numbers in a column of the rows that have the wanted entries."""
+    return [float(row[column]) for row in rows if wanted.items() <= row.items()]
+
+
+def write_corpus(file, messages, is_spam):
+    labels = np.where(is_spam, "spam", "ham")
+    lines = [f"{label}\t{text}\n" for label, text in zip(labels, messages, strict=True)]
+    file.write_text("".join(lines), encoding="utf-8")
+
+
+def write_made_up_corpus(file):
+    """Messages of which all spam, and only spam, has digits."""
+    messages, is_spam = make_messages(200, random_state=0)
+    messages = [
+        f"{text} 0800" if label else re.sub(r"\d", "", text)
+        for text, label in zip(messages, is_spam, strict=True)
+    ]
+    write_corpus(file, messages, is_spam)
+
+
+def write_tables(folder):
+    """In one table the anomalies outweigh normal rows, in the other they lie in their centre."""
+    folder.mkdir()
+    line = np.r_[np.linspace(0, 1, 60), np.full(40, 2.0)][:, None]
+    np.savez(folder / "line.npz", X=line.astype(np.float32), y=np.arange(100) >= 60)
+    angle, radius = np.arange(90), np.where(np.arange(90) < 80, 1, 0.01)
+    ring = np.c_[radius * np.cos(angle), radius * np.sin(angle)] * [1, 20] + 7
+    np.savez(folder / "ring.npz", X=ring.astype(np.float32), y=radius < 1)
+
+
+class GrowingFile:
+    """Text of a csv, and what was printed, after each of several runs that share it."""
+
+    def __init__(self, name, folder, *arguments):
+        self.command = (name, folder, "--csv", "results.csv", *arguments)
+        self.file = folder / "results.csv"
+        self.texts, self.printed = [], []
+
+    def run(self, *arguments):
+        self.printed.append(printed_by(*self.command, *arguments))
+        self.texts.append(self.file.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def spam(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("spam")
+    write_made_up_corpus(folder / "corpus.txt")
+    runs = GrowingFile("spam.py", folder, "--corpus", "corpus.txt", "--features", "words")
+    runs.run("--methods", "digits", "skvae", "--seeds", "0")
+    for _ in range(2):
+        cheap = ["digits", "naive-bayes", "mixture-odds", "iforest"]
+        runs.run("--methods", *cheap, "--seeds", "0", "1")
+    return runs
+
+
+@pytest.fixture(scope="module")
+def tabular(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tabular")
+    write_tables(folder / "tables")
+    runs = GrowingFile("tabular.py", folder, "tables")
+    runs.run("--methods", "znorm", "skvae", "--seeds", "0")
+    for _ in range(2):
+        runs.run("--methods", "znorm", "iforest", "--seeds", "0", "1")
+    return runs
+
+
+@pytest.mark.parametrize("name", HEADERS)
+def test_a_run_goes_on_where_the_last_one_ended(name, request):
+    first, more, again = request.getfixturevalue(name).texts
+    header = HEADERS[name]
+    assert first.startswith(header + "\n")
+    assert more.startswith(first)
+    assert more.count(header) == 1
+    assert more.count("iforest,0") == more.count("iforest,1") > 0
+    assert again == more
+
+
+# -- spam.py --------------------------------------------------------------------------------------
+
+
+def test_spam_has_a_row_for_each_protocol_method_seed_and_rule(spam):
+    rows = read_rows(spam.texts[-1])
+    expected = set()
+    for protocol, suffix in itertools.product(("unsupervised", "novelty"), ("", "-unseen")):
+        for seed, rule in itertools.product("01", ("tuned", "known")):
+            expected.add((protocol, f"digits{suffix}", "digits", seed, rule))
+        for method in ("naive-bayes", "mixture-odds", "iforest", "skvae"):
+            for seed, rule in itertools.product(SEEDS[method], ("tuned", "known", "auto")):
+                expected.add((protocol, f"words{suffix}", method, seed, rule))
+    assert {tuple(row.values())[:5] for row in rows} == expected
+    assert len(rows) == len(expected)
+
+
+def test_spam_writes_values_between_0_and_1(spam):
+    rows = read_rows(spam.texts[-1])
+    found = np.array([[float(row[column]) for column in ("auc", "ap", "f1")] for row in rows])
+    assert ((found >= 0) & (found <= 1)).all()
+    assert len(np.unique(found)) > 20
+
+
+def test_spam_that_alone_has_digits_is_found_by_counting_them(spam):
+    rows = read_rows(spam.texts[-1])
+    for column in ("auc", "ap", "f1"):
+        assert values(rows, column, method="digits") == [1] * 16
+    assert "200 messages, 27 of them spam\n" in spam.printed[-1]
+    assert spam.printed[-1].count("| digits | digits |" + " 1.000 ± 0.000 |" * 4 + "  | 2 |") == 4
+
+
+def test_spam_leaves_repeated_messages_out_of_unseen_and_spam_out_of_novelty(tmp_path):
+    """Counting digits is wrong about what repeats itself; only "prize" marks the other spam."""
+    letters = ["".join(word) for word in itertools.product("abcd", repeat=3)]
+    ham = [f"see you {word}" for word in letters] + ["call 08000"] * 10
+    spam = [f"see you prize {number}" for number in range(10, 30)] + ["you win"] * 10
+    write_corpus(tmp_path / "corpus.txt", ham + spam, np.arange(len(ham + spam)) >= len(ham))
+    arguments = [
+        "--corpus",
+        "corpus.txt",
+        "--csv",
+        "results.csv",
+        "--features",
+        "words",
+        "--seeds",
+        "0",
+        "1",
+    ]
+    printed_by("spam.py", tmp_path, *arguments, "--methods", "digits", "naive-bayes")
+    rows = read_rows((tmp_path / "results.csv").read_text(encoding="utf-8"))
+
+    assert max(values(rows, "auc", features="digits")) < 0.9
+    assert values(rows, "auc", features="digits-unseen") == [1] * 8
+    ceiling = {"features": "words-unseen", "method": "naive-bayes"}
+    assert values(rows, "auc", **ceiling, protocol="unsupervised") == [1] * 6
+    # The ham does not have the word, and the vocabulary is that of the ham.
+    assert values(rows, "auc", **ceiling, protocol="novelty") == [0.5] * 6
+
+
+def test_spam_goes_on_after_features_that_fail(tmp_path):
+    """No style in the ham: no vocabulary for the novelty protocol."""
+    write_made_up_corpus(tmp_path / "corpus.txt")
+    arguments = ["--corpus", "corpus.txt", "--methods", "naive-bayes", "--seeds", "0"]
+    printed = printed_by("spam.py", tmp_path, *arguments, "--features", "style", "words")
+    assert "naive-bayes failed on style, novelty, seed 0: empty vocabulary" in printed
+    assert printed.count("| naive-bayes (labels) | style |") == 2
+    assert printed.count("| naive-bayes (labels) | words |") == 4
+
+
+# -- tabular.py -----------------------------------------------------------------------------------
+
+
+def test_tabular_has_a_row_for_each_protocol_set_method_and_seed(tabular):
+    rows = read_rows(tabular.texts[-1])
+    expected = set()
+    for method in ("znorm", "iforest", "skvae"):
+        protocols, sets = ("unsupervised", "normal"), ("line", "ring")
+        expected |= set(itertools.product(protocols, sets, [method], SEEDS[method]))
+    assert {tuple(row.values())[:4] for row in rows} == expected
+    assert len(rows) == len(expected)
+
+
+def test_tabular_writes_values_between_0_and_1(tabular):
+    rows = read_rows(tabular.texts[-1])
+    found = np.array([[float(row[column]) for column in ("auc", "ap")] for row in rows])
+    assert ((found >= 0) & (found <= 1)).all()
+    assert all(float(row["seconds"]) > 0 for row in rows)
+
+
+def test_tabular_measures_the_norm_as_by_hand(tabular):
+    """With its anomalies the line has the mean 1.1: 12 of 60 normal rows lie farther from it."""
+    rows = read_rows(tabular.texts[-1])
+    auc = {
+        (protocol, dataset): values(rows, "auc", protocol=protocol, dataset=dataset, method="znorm")
+        for protocol in ("unsupervised", "normal")
+        for dataset in ("line", "ring")
+    }
+    assert auc == {
+        ("unsupervised", "line"): [0.8, 0.8],
+        ("unsupervised", "ring"): [0, 0],
+        ("normal", "line"): [1, 1],
+        ("normal", "ring"): [0, 0],
+    }
+
+
+@pytest.mark.parametrize(("protocol", "n_normal"), [("unsupervised", 80), ("normal", 40)])
+def test_tabular_scores_the_normal_rows_that_the_protocol_says(tabular, protocol, n_normal):
+    """Ten anomalies come after all normal rows, so that their number shows in the precision."""
+    rows = read_rows(tabular.texts[-1])
+    found = values(rows, "ap", protocol=protocol, dataset="ring", method="znorm")
+    rank = np.arange(1, 11)
+    assert found == pytest.approx([np.mean(rank / (n_normal + rank))] * 2, rel=1e-5)
+
+
+def test_tabular_prints_means_over_the_sets(tabular):
+    unsupervised, normal = tabular.printed[-1].split("normal: percent, mean over sets")
+    assert "| znorm | 40.00 ± 0.00 |" in unsupervised
+    assert "| znorm | 50.00 ± 0.00 |" in normal
+    for table in (unsupervised, normal):
+        assert re.search(r"\n\| znorm .* \| 0 \| \+0\.00 \| \+0\.0 \(line\) \| 2 \| 2 \|", table)
+        assert re.search(r"\n\| iforest .* \| 2 \| 2 \| \d+\.\d\d \|\n", table)
+
+
+def test_tabular_goes_on_after_a_set_that_fails_and_takes_numbers_for_names(tmp_path):
+    write_tables(tmp_path / "tables")
+    (tmp_path / "tables" / "line.npz").rename(tmp_path / "tables" / "2.npz")
+    (tmp_path / "tables" / "ring.npz").unlink()
+    X = np.r_[np.arange(19.0), np.nan][:, None]
+    np.savez(tmp_path / "tables" / "1.npz", X=X, y=np.arange(20) >= 15)
+    arguments = ["--methods", "znorm", "--seeds", "0", "--per-dataset"]
+    printed = printed_by("tabular.py", tmp_path, "tables", *arguments)
+    assert "znorm failed on 1, unsupervised, seed 0: Input contains NaN" in printed
+    assert "| 2 | 80.0 |" in printed
+    assert "| 2 | 100.0 |" in printed
+
+
+def test_tabular_prints_methods_that_share_no_set_with_the_norm(tmp_path):
+    write_tables(tmp_path / "tables")
+    rows = ["normal,line,znorm,0,0.5,0.5,1", "normal,ring,iforest,0,0.25,0.25,1"]
+    text = "\n".join([HEADERS["tabular"], *rows, ""])
+    (tmp_path / "results.csv").write_text(text, encoding="utf-8")
+    printed = printed_by("tabular.py", tmp_path, "tables", "--csv", "results.csv", "--report")
+    assert "| iforest | 25.00 | 25.00 |  |  |  | 1 | 1 | 1.00 |" in printed
+
+
+# -- what cannot run ------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(importlib.util.find_spec("pyod") is not None, reason="PyOD is installed")
+@pytest.mark.parametrize("name", ["spam.py", "tabular.py"])
+def test_methods_of_pyod_are_left_out_with_a_message(tmp_path, name):
+    write_made_up_corpus(tmp_path / "corpus.txt")
+    write_tables(tmp_path / "tables")
+    data = ["--corpus", "corpus.txt", "--features", "words"] if name == "spam.py" else ["tables"]
+    arguments = [*data, "--csv", "results.csv", "--seeds", "0"]
+    arguments += ["--methods", "ecod", "iforest", "pyod-vae"]
+    printed = printed_by(name, tmp_path, *arguments)
+    assert "Without ecod, pyod-vae: PyOD is not installed. Run: pip install pyod\n" in printed
+    rows = read_rows((tmp_path / "results.csv").read_text(encoding="utf-8"))
+    assert {row["method"] for row in rows} == {"iforest"}
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        ("spam.py", ["--corpus", "no_tab.txt"], r"no_tab\.txt must hold a label, a tab and a mess"),
+        ("tabular.py", ["empty"], r"no \*\.npz files to read in empty"),
+        ("tabular.py", ["tables", "--csv", "other.csv"], r"other\.csv has the columns \['protocol"),
+    ],
+)
+def test_wrong_input_is_refused(tmp_path, name, arguments, message):
+    write_tables(tmp_path / "tables")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "no_tab.txt").write_text("ham\tsee you\nspam you win\n", encoding="utf-8")
+    (tmp_path / "other.csv").write_text(HEADERS["spam"] + "\n", encoding="utf-8")
+    result = run_benchmark(name, tmp_path, *arguments)
+    assert result.returncode != 0
+    assert re.search(message, result.stderr)
+    assert result.stdout == ""
