@@ -131,7 +131,7 @@ search = GridSearchCV(
     OutlierClassifier(pipeline),
     {
         "estimator__vaeoutlierdetector__contamination": ["auto", 0.2],
-        "estimator__vaeoutlierdetector__outlier_score": ["elbo", "log_odds"],
+        "estimator__vaeoutlierdetector__outlier_score": ["auto", "elbo"],
     },
     scoring="f1",
     cv=folds,

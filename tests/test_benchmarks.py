@@ -19,8 +19,6 @@ HEADERS = {
     "spam": "protocol,features,method,seed,rule,auc,ap,f1",
     "tabular": "protocol,dataset,method,seed,auc,ap,seconds",
 }
-
-
 # One run of ours is enough.
 SEEDS = {"naive-bayes": "01", "mixture-odds": "01", "znorm": "01", "iforest": "01", "skvae": "0"}
 

@@ -12,7 +12,7 @@ from joblib import Parallel, delayed
 from sklearn.base import clone
 from sklearn.feature_extraction.text import CountVectorizer
 
-from skvae.text import WordTokenizer
+from skvae.text import StyleAnalyzer, WordTokenizer
 
 MESSAGES = [
     "What you doing?how are you?",
@@ -68,7 +68,7 @@ def test_default_is_lemma_without_markers():
 def test_missing_wordnet_error_names_the_command_that_installs_it():
     output = run_without_nltk_data(
         """
-        from skvae.text import WordTokenizer
+        from skvae.text import StyleAnalyzer, WordTokenizer
 
         for attempt in range(2):
             try:
@@ -87,7 +87,7 @@ def test_missing_wordnet_error_names_the_command_that_installs_it():
 def test_stem_and_plain_need_no_nltk_data():
     output = run_without_nltk_data(
         """
-        from skvae.text import WordTokenizer
+        from skvae.text import StyleAnalyzer, WordTokenizer
 
         print(WordTokenizer(normalization="stem", markers=True)("Winning £5!"))
         print(WordTokenizer(normalization=None, markers=True)("Winning £5!"))
@@ -279,3 +279,41 @@ def test_pickled_vectorizer_with_lemmas_gives_the_same_matrix():
     assert "be" in vectorizer.vocabulary_
     again = pickle.loads(pickle.dumps(vectorizer))
     np.testing.assert_array_equal(again.transform(MESSAGES).toarray(), counts.toarray())
+
+
+@pytest.mark.parametrize(
+    ("text", "features"),
+    [
+        ("", []),
+        ("see you at home", []),
+        ("At 7", ["digits>=1", "capitals>=1"]),
+        ("12345678", ["digits>=1", "digits>=2", "digits>=4", "digits>=8"]),
+        ("1-234-56", ["digits>=1", "digits>=2"]),
+        ("FREE Ticket", ["capitals>=1", "capitals>=2", "capitals>=4"]),
+        ("ÄÖÜ straße", ["capitals>=1", "capitals>=2"]),
+        ("£5 or $5", ["digits>=1", "$", "£"]),
+        ("WWW.X.com/a", ["capitals>=1", "capitals>=2", "<url>"]),
+        ("mail me@x.org", ["<email>", "<url>"]),
+        ("4u", ["digits>=1", "<mixed>"]),
+    ],
+)
+def test_style_of_a_message(text, features):
+    assert StyleAnalyzer()(text) == features
+
+
+def test_style_has_few_features_and_needs_no_vocabulary():
+    vectorizer = CountVectorizer(binary=True, analyzer=StyleAnalyzer()).fit(MESSAGES)
+    unseen = vectorizer.transform(["QWERTZ 1234"]).toarray()[0]
+    names = vectorizer.get_feature_names_out()
+    assert len(names) < 20
+    assert set(names[unseen == 1]) == {
+        *("capitals>=1", "capitals>=2", "capitals>=4"),
+        *("digits>=1", "digits>=2", "digits>=4"),
+    }
+
+
+def test_style_analyzer_can_be_cloned_and_pickled():
+    analyzer = StyleAnalyzer()
+    vectorizer = clone(CountVectorizer(analyzer=analyzer))
+    assert vectorizer.analyzer == analyzer
+    assert pickle.loads(pickle.dumps(analyzer)) == analyzer
