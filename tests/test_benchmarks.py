@@ -292,7 +292,7 @@ def test_methods_of_pyod_are_left_out_with_a_message(tmp_path, name):
 def test_wrong_input_is_refused(tmp_path, name, arguments, message):
     write_tables(tmp_path / "tables")
     (tmp_path / "empty").mkdir()
-    (tmp_path / "no_tab.txt").write_text("ham\tsee you\nspam you win\n", encoding="utf-8")
+    (tmp_path / "no_tab.txt").write_text("ham\tsee you\nspam\tyou win\nspam no tab\n", encoding="utf-8")
     (tmp_path / "other.csv").write_text(HEADERS["spam"] + "\n", encoding="utf-8")
     result = run_benchmark(name, tmp_path, *arguments)
     assert result.returncode != 0

@@ -267,7 +267,7 @@ def shares_of_low_p_values(detector, X, levels, *, n_splits, max_rows=800):
     ("detector", "n_splits", "every"),
     [
         (make_pipeline(VarianceThreshold(), Closeness()), 100, 1),
-        (IsolationForest(n_estimators=5, random_state=0), 50, 4),
+        (IsolationForest(n_estimators=5, max_samples=16, random_state=0), 50, 2),
     ],
     ids=["closeness", "forest"],
 )
