@@ -92,6 +92,9 @@ def main():
             for seed in options.seeds:
                 X, y = load(file, seed, options.max_rows)
                 train, test, y = split(X, y, protocol, seed)
+                if not y.any():
+                    print(f"{file.stem} is left out: no anomaly in the sample")
+                    continue
                 for name, score in scores(train, test, seed).items():
                     pair = roc_auc_score(y, -score), average_precision_score(y, -score)
                     found.setdefault(name, []).append(pair)

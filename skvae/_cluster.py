@@ -17,8 +17,11 @@ MAX_ITER = 200
 # Gain in the mean log-likelihood of a row, in nats, below which a start has converged.
 TOL = 1e-3
 
-# A cluster of fewer rows is too small to be told from chance; of more rows, so many are looked at.
+# Fewer rows are no cluster, but copies of a row.
 MIN_ROWS = 10
+MIN_SHARE = 0.02
+
+# Of more rows so many are looked at.
 MAX_ROWS = 20_000
 
 # How much likelier, in nats, a one in the cluster must be there than elsewhere, on average: twice.
@@ -92,11 +95,11 @@ def find_minority_cluster(X: Any, seed: int) -> MinorityCluster | None:
     A mixture of `N_COMPONENTS` Bernoulli products, smoothed by Laplace's rule, which empties those
     that are not needed, is fitted to at most `MAX_ROWS` rows by expectation maximisation from
     `N_STARTS` random starts, of which the likeliest is kept. Of the components with less than half
-    of the rows the cluster is the one that tells most about where the ones are: its share of them,
-    times the Kullback-Leibler divergence of their distribution over the features from that of the
-    other rows. The length of a row plays no part in it: long messages are a component too, but
-    their words are those of the short ones. Where a one is not, on average, at least twice as
-    likely in the cluster as elsewhere, the table has no cluster.
+    of the rows, but not very few, the cluster is the one whose ones are the most unlike the others:
+    by the Kullback-Leibler divergence of their distribution over the features. The length of a row
+    plays no part in it: long messages are a component too, but their words are those of the short
+    ones. Where a one is not, on average, at least twice as likely in the cluster as elsewhere, the
+    table has no cluster.
 
     Parameters
     ----------
@@ -108,18 +111,19 @@ def find_minority_cluster(X: Any, seed: int) -> MinorityCluster | None:
     References
     ----------
     The mixture: A. Juan and E. Vidal, "On the use of Bernoulli mixture models for text
-    classification", Pattern Recognition 35(12), 2002.
+    classification", Pattern Recognition 35(12), 2002. The correction for chance: G. A. Miller,
+    "Note on the bias of information estimates", Information Theory in Psychology, 1955.
     """
     rng = np.random.RandomState(seed)
     if X.shape[0] > MAX_ROWS:
         X = X[rng.permutation(X.shape[0])[:MAX_ROWS]]
     _, memberships = max((_fit_mixture(X, rng) for _ in range(N_STARTS)), key=lambda fit: fit[0])
-    most, cluster = 0.0, None
+    most, cluster = MIN_DIVERGENCE, None
     for column in memberships.T:
-        if MIN_ROWS <= column.sum() < X.shape[0] / 2:
-            information, divergence = _tightness(X, column)
-            if divergence >= MIN_DIVERGENCE and information > most:
-                most, cluster = information, column
+        if column.sum() >= MIN_ROWS and MIN_SHARE <= column.mean() < 0.5:
+            divergence = _divergence(X, column)
+            if divergence >= most:
+                most, cluster = divergence, column
     return None if cluster is None else MinorityCluster(X, cluster)
 
 
@@ -144,13 +148,16 @@ def _fit_mixture(X: Any, rng: np.random.RandomState) -> tuple[float, np.ndarray]
     return mean, memberships
 
 
-def _tightness(X: Any, memberships: np.ndarray) -> tuple[float, float]:
-    """Divergence of the cluster's ones from the others', times their share; and the divergence."""
+def _divergence(X: Any, memberships: np.ndarray) -> float:
+    """Divergence, in nats, of the distribution of the cluster's ones over the features.
+
+    It is taken from that of the other rows' ones. Few ones diverge by chance: Miller and Madow's correction, (m - 1) / (2 n) for n ones in m
+    features, is taken off.
+    """
     inside, outside = _column_sums(X, memberships), _column_sums(X, 1 - memberships)
-    share = inside.sum() / max(inside.sum() + outside.sum(), 1)
     p, q = (inside + 1) / (inside + 1).sum(), (outside + 1) / (outside + 1).sum()
-    divergence = float(np.sum(p * np.log(p / q)))
-    return share * divergence, divergence
+    chance = max(np.count_nonzero(inside >= 0.5) - 1, 0) / (2 * max(inside.sum(), 1))
+    return float(np.sum(p * np.log(p / q)) - chance)
 
 
 def _column_sums(X: Any, weights: np.ndarray) -> np.ndarray:

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from scipy.stats import bernoulli
+from sklearn.feature_extraction.text import CountVectorizer
 
 from skvae import _cluster
 from skvae._cluster import IndependentBernoulli, MinorityCluster, find_minority_cluster
+from skvae.datasets import fetch_sms_spam
 
 N_WORDS = 300
 
@@ -118,3 +120,18 @@ def test_suspects_leave_a_row_to_learn_from(contaminated):
     assert cluster.suspects(X[-1:]).sum() == 0
     cluster.share = 0.9
     assert cluster.suspects(X[:10]).sum() == 9
+
+
+@pytest.mark.shared_data
+@pytest.mark.parametrize("seed", range(5))
+def test_real_messages_have_a_cluster_of_spam_and_real_ham_has_none(seed, shared_data):
+    messages, is_spam = fetch_sms_spam(path=shared_data / "SMSSpamCollection", return_X_y=True)
+    half = np.random.RandomState(seed).permutation(len(messages))[::2]
+    messages, is_spam = np.array(messages, dtype=object)[half], np.asarray(is_spam)[half] == 1
+    vectorizer = CountVectorizer(binary=True, min_df=2, dtype=float)
+    X = vectorizer.fit_transform(messages)
+    cluster = find_minority_cluster(X, seed)
+    flagged = cluster.inside.log_prob(X) - cluster.outside.log_prob(X) > cluster.prior_log_odds
+    assert is_spam[flagged].mean() > 0.93
+    assert flagged[is_spam].mean() > 0.7
+    assert find_minority_cluster(vectorizer.fit_transform(messages[~is_spam]), seed) is None
