@@ -149,10 +149,10 @@ def _fit_mixture(X: Any, rng: np.random.RandomState) -> tuple[float, np.ndarray]
 
 
 def _divergence(X: Any, memberships: np.ndarray) -> float:
-    """Divergence, in nats, of the distribution of the cluster's ones over the features.
+    """How unlike those of the other rows the ones of the cluster are, in nats.
 
-    It is taken from that of the other rows' ones. Few ones diverge by chance: Miller and Madow's correction, (m - 1) / (2 n) for n ones in m
-    features, is taken off.
+    The Kullback-Leibler divergence of their distributions over the features. Few ones diverge by
+    chance: Miller and Madow's correction, (m - 1) / (2 n) for n ones in m features, is taken off.
     """
     inside, outside = _column_sums(X, memberships), _column_sums(X, 1 - memberships)
     p, q = (inside + 1) / (inside + 1).sum(), (outside + 1) / (outside + 1).sum()
