@@ -13,6 +13,8 @@ All scores but two come from the same fit with the default settings:
   that, so that higher is more normal (Xiao, Yan and Amit, 2020).
 - trimmed: the ELBO of a second fit without the tenth of the rows of the lowest ELBO.
 - ensemble: the mean ELBO of four fits.
+
+And how near the share that ``contamination="auto"`` flags comes to the true one.
 """
 
 import argparse
@@ -57,9 +59,8 @@ def regret(detector, rows):
     return (best - before).numpy()
 
 
-def scores(train, test, seed):
+def scores(detector, train, test, seed):
     """Each score of the test rows; higher is more normal."""
-    detector = VAEOutlierDetector(random_state=seed).fit(train)
     explanation = detector.feature_contributions(test)
     elbo = detector.score_samples(test)
     fitted = detector.score_samples(train)
@@ -87,7 +88,7 @@ def main():
     parser.add_argument("--sets", nargs="+", help="parts of the files' names")
     options = parser.parse_args()
     for protocol in PROTOCOLS:
-        found = {}
+        found, ratios = {}, []
         for file in set_files(options.folder, options.sets):
             for seed in options.seeds:
                 X, y = load(file, seed, options.max_rows)
@@ -95,11 +96,18 @@ def main():
                 if not y.any():
                     print(f"{file.stem} is left out: no anomaly in the sample")
                     continue
-                for name, score in scores(train, test, seed).items():
+                detector = VAEOutlierDetector(random_state=seed).fit(train)
+                ratios.append(np.mean(detector.predict(test) == -1) / y.mean())
+                for name, score in scores(detector, train, test, seed).items():
                     pair = roc_auc_score(y, -score), average_precision_score(y, -score)
                     found.setdefault(name, []).append(pair)
         table = [[name, *np.round(100 * np.mean(found[name], axis=0), 2)] for name in found]
         print_table(f"{protocol}: percent, mean over sets and seeds", ["score", "AUC", "AP"], table)
+        within = np.mean((np.array(ratios) > 0.5) & (np.array(ratios) < 2))
+        print(
+            f"\nflagged by contamination='auto', over the true number: median {np.median(ratios):.2f}"
+        )
+        print(f"within a factor of two of it on {within:.0%} of the sets")
 
 
 if __name__ == "__main__":
