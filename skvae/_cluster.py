@@ -27,6 +27,9 @@ MAX_ROWS = 20_000
 # How much likelier, in nats, a one in the cluster must be there than elsewhere, on average: twice.
 MIN_DIVERGENCE = math.log(2)
 
+# Components of this share of the cluster's divergence, or more, are groups of its kind.
+ALIKE = 0.8
+
 
 class IndependentBernoulli:
     """Log-probability of binary rows with independent features.
@@ -99,7 +102,8 @@ def find_minority_cluster(X: Any, seed: int) -> MinorityCluster | None:
     by the Kullback-Leibler divergence of their distribution over the features. The length of a row
     plays no part in it: long messages are a component too, but their words are those of the short
     ones. Where a one is not, on average, at least twice as likely in the cluster as elsewhere, the
-    table has no cluster.
+    table has no cluster; nor where it is one of several much alike, such as the topics of a corpus,
+    which hold half of the rows together.
 
     Parameters
     ----------
@@ -118,13 +122,17 @@ def find_minority_cluster(X: Any, seed: int) -> MinorityCluster | None:
     if X.shape[0] > MAX_ROWS:
         X = X[rng.permutation(X.shape[0])[:MAX_ROWS]]
     _, memberships = max((_fit_mixture(X, rng) for _ in range(N_STARTS)), key=lambda fit: fit[0])
-    most, cluster = MIN_DIVERGENCE, None
-    for column in memberships.T:
-        if column.sum() >= MIN_ROWS and MIN_SHARE <= column.mean() < 0.5:
-            divergence = _divergence(X, column)
-            if divergence >= most:
-                most, cluster = divergence, column
-    return None if cluster is None else MinorityCluster(X, cluster)
+    components = [column for column in memberships.T if column.sum() >= MIN_ROWS]
+    divergences = np.array([_divergence(X, column) for column in components])
+    shares = np.array([column.mean() for column in components])
+    small = (shares >= MIN_SHARE) & (shares < 0.5)
+    if not small.any():
+        return None
+    most = np.argmax(np.where(small, divergences, -np.inf))
+    alike = shares[divergences >= ALIKE * divergences[most]].sum()
+    if divergences[most] < MIN_DIVERGENCE or alike >= 0.5:
+        return None
+    return MinorityCluster(X, components[most])
 
 
 def _fit_mixture(X: Any, rng: np.random.RandomState) -> tuple[float, np.ndarray]:

@@ -88,6 +88,12 @@ def test_a_few_copies_are_no_cluster(rng, common_words):
     assert find_minority_cluster(sp.vstack([X, copies], format="csr"), seed=0) is None
 
 
+@pytest.mark.parametrize("n_groups", [2, 3, 4])
+def test_one_group_of_several_is_no_cluster(n_groups):
+    X = np.kron(np.eye(n_groups), np.ones((100, 3)))
+    assert find_minority_cluster(X, seed=0) is None
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (1, 5), (12, 1), (30, 3)])
 @pytest.mark.parametrize("value", [0.0, 1.0])
 def test_constant_and_tiny_tables_have_no_cluster(shape, value):
