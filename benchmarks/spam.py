@@ -62,7 +62,6 @@ FEATURES = {
 }
 DIGITS = CountVectorizer(analyzer="char", vocabulary=list("0123456789"))
 
-
 METHODS = [name for name in PEERS if name not in {"pca", "knn", "lof", "mcd"}]
 METHODS += ["skvae-elbo", "skvae"]
 BINARY = BINARY | {"skvae-elbo", "skvae"}

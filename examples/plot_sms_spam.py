@@ -80,11 +80,13 @@ def words():
     return CountVectorizer(binary=True, min_df=2)
 
 
-quick = VAEOutlierDetector(max_iter=20, random_state=0)
+def vae(**parameters):
+    """Detector of few epochs: more take longer and find the same."""
+    return VAEOutlierDetector(max_iter=20, random_state=0, **parameters)
+
+
 print(f"{'held-out messages':38} precision  recall    F1  ROC AUC")
-density = make_pipeline(words(), VAEOutlierDetector(outlier_score="elbo", random_state=0))
-density[-1].set_params(max_iter=20)
-density.fit(train)
+density = make_pipeline(words(), vae(outlier_score="elbo")).fit(train)
 report("words, ELBO", density.predict(test) == -1, density.score_samples(test))
 
 # %%
@@ -93,7 +95,7 @@ report("words, ELBO", density.predict(test) == -1, density.score_samples(test))
 # Spam is not scattered: it is a tight minority cluster. By default the detector looks for one,
 # learns the density of the other messages, and scores the log-odds of the two. The threshold is 0,
 # where both are equally probable: nobody has to guess the share of spam.
-by_words = make_pipeline(words(), quick).fit(train)
+by_words = make_pipeline(words(), vae()).fit(train)
 report("words", by_words.predict(test) == -1, by_words.score_samples(test))
 
 # %%
@@ -101,7 +103,7 @@ report("words", by_words.predict(test) == -1, by_words.score_samples(test))
 # and URLs need no vocabulary.
 style = CountVectorizer(binary=True, analyzer=StyleAnalyzer())
 features = FeatureUnion([("words", words()), ("style", style)], verbose_feature_names_out=False)
-pipeline = make_pipeline(features, quick)
+pipeline = make_pipeline(features, vae())
 start = time.perf_counter()
 pipeline.fit(train)
 seconds = time.perf_counter() - start
@@ -146,9 +148,7 @@ for name, value in search.best_params_.items():
 # -------------------------------
 # Then there is no cluster of spam to find, and the density is the score. Words that ham never uses
 # are missing from its vocabulary, but the style of a message needs none.
-density = make_pipeline(style, VAEOutlierDetector(outlier_score="elbo", random_state=0))
-density[-1].set_params(max_iter=20)
-novelty = OutlierClassifier(density, fit_on="inliers")
+novelty = OutlierClassifier(make_pipeline(style, vae(outlier_score="elbo")), fit_on="inliers")
 novelty = TunedThresholdClassifierCV(novelty, scoring="f1", cv=folds).fit(train, y_train)
 scores_by_style = novelty.estimator_.score_samples(test)
 report("style, fitted on ham, tuned by F1", novelty.predict(test), scores_by_style)

@@ -120,8 +120,8 @@ class WordTokenizer:
 class StyleAnalyzer:
     """Callable that says how a message is written, not what it says.
 
-    Made for ``CountVectorizer(analyzer=StyleAnalyzer(), binary=True)``: some thirty features that
-    need no vocabulary, so that a message with words never seen before has them too. They are
+    Made for ``CountVectorizer(analyzer=StyleAnalyzer(), binary=True)``: nineteen features that need
+    no vocabulary, so that a message with words never seen before has them too. They are
 
     - ``digits>=n`` and ``capitals>=n`` for n = 1, 2, 4, 8, 16 and 32, where the longest run of
       digits, or of capital letters, has at least n characters;
