@@ -55,9 +55,27 @@ def restored_on_error(estimator: BaseEstimator) -> Iterator[None]:
         raise
 
 
-def validate_table(estimator: BaseEstimator, X: Any, *, reset: bool) -> Any:
-    """Finite float64 rows, C-ordered or canonical CSR; the caller's X is never written to."""
-    X = validate_data(estimator, X, reset=reset, accept_sparse="csr", dtype=np.float64, order="C")
+def validate_table(
+    estimator: BaseEstimator, X: Any, *, reset: bool, allow_nan: bool = False
+) -> Any:
+    """Finite float64 rows, C-ordered or canonical CSR; the caller's X is never written to.
+
+    With `allow_nan` a dense X may hold NaN, which means missing.
+    """
+    X = validate_data(
+        estimator,
+        X,
+        reset=reset,
+        accept_sparse="csr",
+        dtype=np.float64,
+        order="C",
+        ensure_all_finite="allow-nan" if allow_nan else True,
+    )
+    if sp.issparse(X) and allow_nan and np.isnan(X.data).any():
+        raise ValueError(
+            "Input X contains NaN. A dense X may, where it means missing; a sparse one may not. "
+            "Pass X.toarray(), or remove the rows."
+        )
     if sp.issparse(X) and not X.has_canonical_format:
         X = X.copy()
         X.sum_duplicates()
@@ -120,6 +138,7 @@ class NetworkEstimator(BaseEstimator, ABC):
         hold_out: bool,
         max_iter: int,
         term_weights: Callable[[int], tuple[float, ...]],
+        partial: bool = False,
         keep_optimizer: bool,
     ) -> None:
         """Train a new model on clean data, or a copy of the one there is, and keep it."""
@@ -146,6 +165,7 @@ class NetworkEstimator(BaseEstimator, ABC):
             X_val,
             self._training_options(max_iter),
             term_weights,
+            partial=partial,
             keep_optimizer=keep_optimizer,
         )
         self._model = model

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import _safe_indexing as safe_indexing
+from sklearn.utils._indexing import _get_column_indices
 from sklearn.utils._metadata_requests import _raise_for_params
 from sklearn.utils._param_validation import (
     Interval,
@@ -20,6 +22,7 @@ __all__ = [
     "Interval",
     "StrOptions",
     "check_method_params",
+    "column_indices",
     "num_samples",
     "refuse_unrouted_metadata",
     "safe_indexing",
@@ -34,6 +37,13 @@ def validate_params(estimator: BaseEstimator, constraints: ParameterConstraints)
     validate_parameter_constraints(
         constraints, estimator.get_params(deep=False), caller_name=type(estimator).__name__
     )
+
+
+def column_indices(X: Any, key: Any) -> list[int]:
+    """Find the columns that `ColumnTransformer` would take: by index, name, mask or selector."""
+    table = X if hasattr(X, "shape") else np.asarray(X)
+    columns = _get_column_indices(table, key(table) if callable(key) else key)
+    return [int(column) for column in np.atleast_1d(columns)]
 
 
 def refuse_unrouted_metadata(estimator: BaseEstimator, metadata: dict[str, Any]) -> None:

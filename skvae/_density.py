@@ -12,14 +12,48 @@ from sklearn.base import (
     DensityMixin,
     TransformerMixin,
 )
-from sklearn.utils import Bunch, check_random_state
+from sklearn.utils import Bunch, Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from ._base import NetworkEstimator, check_latent, restored_on_error, validate_table
-from ._compat import Interval, StrOptions
+from ._compat import Interval, StrOptions, column_indices
+
+LIKELIHOODS = (
+    "bernoulli",
+    "gaussian",
+)
 
 # Share of `max_iter` over which the weight of the KL term rises to 1.
 KL_WARMUP = 0.1
+
+
+def resolve_likelihood(likelihood: Any, X: Any) -> str | dict[str, list[int]]:
+    """Find the columns of each likelihood by index, given by index, name or selector.
+
+    Raises
+    ------
+    ValueError
+        If a likelihood is unknown, or a column has two.
+    """
+    if isinstance(likelihood, str):
+        return likelihood
+    unknown = sorted(set(likelihood) - set(LIKELIHOODS), key=str)
+    if unknown:
+        raise ValueError(
+            f"likelihood names {unknown[0]!r}, which is none of {', '.join(LIKELIHOODS)}. Columns "
+            "without a likelihood get that of likelihood='auto'."
+        )
+    resolved: dict[str, list[int]] = {}
+    owner: dict[int, str] = {}
+    for name, key in likelihood.items():
+        resolved[name] = sorted(column_indices(X, key))
+        for column in resolved[name]:
+            if owner.setdefault(column, name) != name:
+                raise ValueError(
+                    f"likelihood gives column {column} to {owner[column]!r} and to {name!r}. "
+                    "Name each column once."
+                )
+    return resolved
 
 
 class VAEDensityEstimator(
@@ -127,10 +161,13 @@ class VAEDensityEstimator(
     """
 
     _parameter_constraints = NetworkEstimator._parameter_constraints | {
-        "likelihood": [StrOptions({"auto", "bernoulli", "gaussian"})],
+        "likelihood": [StrOptions({"auto", *LIKELIHOODS}), dict],
+        "autoregressive": ["boolean", StrOptions({"auto"})],
+        "n_training_draws": [Interval(Integral, 1, None, closed="left")],
         "n_importance_samples": [Interval(Integral, 1, None, closed="left")],
+        "n_refinement_steps": [Interval(Integral, 0, None, closed="left")],
     }
-    _model_parameters = ("likelihood",)
+    _model_parameters = ("likelihood", "autoregressive", "n_training_draws")
 
     def __init__(
         self,
@@ -139,7 +176,10 @@ class VAEDensityEstimator(
         hidden_layer_sizes=(128,),
         activation="relu",
         likelihood="auto",
+        autoregressive="auto",
+        n_training_draws=1,
         n_importance_samples=1,
+        n_refinement_steps=0,
         solver="adam",
         alpha=0.0,
         batch_size=128,
@@ -158,7 +198,10 @@ class VAEDensityEstimator(
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.likelihood = likelihood
+        self.autoregressive = autoregressive
+        self.n_training_draws = n_training_draws
         self.n_importance_samples = n_importance_samples
+        self.n_refinement_steps = n_refinement_steps
         self.solver = solver
         self.alpha = alpha
         self.batch_size = batch_size
@@ -234,9 +277,11 @@ class VAEDensityEstimator(
     def _fit(self, X, X_val, *, resume, max_iter, n_warmup=0.0, partial=False):
         from ._torch.objective import kl_weight
 
-        X = validate_table(self, X, reset=not resume)
+        # Before X loses the names of its columns.
+        self._column_likelihoods = resolve_likelihood(self.likelihood, X)
+        X = validate_table(self, X, reset=not resume, allow_nan=True)
         if X_val is not None:
-            X_val = validate_table(self, X_val, reset=False)
+            X_val = validate_table(self, X_val, reset=False, allow_nan=True)
         self._train(
             X,
             X_val,
@@ -244,13 +289,17 @@ class VAEDensityEstimator(
             hold_out=self.early_stopping and not partial,
             max_iter=max_iter,
             term_weights=lambda epoch: (1.0, kl_weight(epoch, n_warmup)),
+            partial=partial,
             keep_optimizer=partial or self.warm_start,
         )
         self._sparse_in = sp.issparse(X)
-        self.likelihood_ = self._model.likelihood.name
+        self.likelihood_ = self._model.likelihood.describe()
         terms = self._model.history.terms
         self.reconstruction_curve_ = [reconstruction for reconstruction, _ in terms]
         self.kl_curve_ = [kl for _, kl in terms]
+
+    def _architecture(self) -> dict[str, Any]:
+        return super()._architecture() | {"likelihood": self._column_likelihoods}
 
     def _make_model(self, X, seed):
         from ._torch.models import DensityModel
@@ -276,7 +325,7 @@ class VAEDensityEstimator(
             If X has another number of features, or a value the likelihood does not allow.
         """
         check_is_fitted(self)
-        return self._score_samples(validate_table(self, X, reset=False))
+        return self._score_samples(validate_table(self, X, reset=False, allow_nan=True))
 
     def _score_samples(self, X: Any) -> np.ndarray:
         return self._model.score_samples(X, **self._scoring_options())
@@ -285,6 +334,7 @@ class VAEDensityEstimator(
         self._validate_parameters()
         return {
             "n_importance_samples": self.n_importance_samples,
+            "n_refinement_steps": self.n_refinement_steps,
             "device": self.device,
         }
 
@@ -326,7 +376,7 @@ class VAEDensityEstimator(
             Mean of q(z|x).
         """
         check_is_fitted(self)
-        return self._model.encode(validate_table(self, X, reset=False), self.device)
+        return self._model.encode(validate_table(self, X, reset=False, allow_nan=True), self.device)
 
     def inverse_transform(self, Z):
         """Mean of p(x|z) for each latent point.
@@ -365,3 +415,8 @@ class VAEDensityEstimator(
             raise ValueError(f"n_samples must be an integer of at least 1, got {n_samples!r}.")
         seed = int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
         return self._model.sample(int(n_samples), seed, self.device, sparse=self._sparse_in)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags

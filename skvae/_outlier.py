@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from ._base import restored_on_error, validate_table
 from ._cluster import MinorityCluster, find_minority_cluster
 from ._compat import Interval, StrOptions, validate_params
-from ._density import VAEDensityEstimator
+from ._density import VAEDensityEstimator, resolve_likelihood
 
 
 class VAEOutlierDetector(OutlierMixin, BaseEstimator):
@@ -56,8 +56,10 @@ class VAEOutlierDetector(OutlierMixin, BaseEstimator):
         belongs to it.
     solver : {"adam", "sgd"}, default="adam"
         Optimiser; "sgd" is plain, without momentum.
-    alpha : float, default=0.01
-        Half of it times the sum of squared weights (not biases) is added to the training loss.
+    alpha : float, default=30.0
+        Half of it times the sum of the layers' squared weights (not biases), divided by the number
+        of training rows, is added to the training loss, a mean over rows: weights are normal a
+        priori, with variance 1 / alpha.
         More of it makes a coarser density, which learns less of what the rows should not hold.
     batch_size : int, default=128
         Rows in a training step; the last step of an epoch takes what is left.
@@ -149,7 +151,7 @@ class VAEOutlierDetector(OutlierMixin, BaseEstimator):
         likelihood="auto",
         n_importance_samples=1,
         solver="adam",
-        alpha=0.01,
+        alpha=30.0,
         batch_size=128,
         learning_rate_init=3e-3,
         max_iter=100,
@@ -206,10 +208,11 @@ class VAEOutlierDetector(OutlierMixin, BaseEstimator):
         """
         with restored_on_error(self):
             validate_params(self, self._parameter_constraints)
-            clean = validate_table(self, X, reset=True)
-            self._cluster = self._find_cluster(clean)
+            likelihood = resolve_likelihood(self.likelihood, X)
+            clean = validate_table(self, X, reset=True, allow_nan=True)
+            self._cluster = self._find_cluster(clean, likelihood)
             self.outlier_score_ = "elbo" if self._cluster is None else "log_odds"
-            self.density_ = self._fit_density(clean)
+            self.density_ = self._fit_density(clean, likelihood)
             if hasattr(self, "feature_names_in_"):
                 self.density_.feature_names_in_ = self.feature_names_in_
             self.n_iter_ = self.density_.n_iter_
@@ -219,30 +222,34 @@ class VAEOutlierDetector(OutlierMixin, BaseEstimator):
                 self.offset_ = threshold(self._score_samples(clean), self.contamination)
         return self
 
-    def _find_cluster(self, X: Any) -> MinorityCluster | None:
+    def _find_cluster(self, X: Any, likelihood: Any) -> MinorityCluster | None:
         """Find the cluster that "log_odds" needs; None says that the score is "elbo"."""
         if self.outlier_score == "elbo":
             return None
-        from ._torch.likelihoods import LIKELIHOODS, choose_likelihood
+        from ._torch.likelihoods import Bernoulli, has_missing, make_likelihood
 
-        likelihood = choose_likelihood(X) if self.likelihood == "auto" else self.likelihood
+        model = make_likelihood(likelihood, X)
+        model.check(X)
         cluster = None
-        if likelihood == "bernoulli":
-            LIKELIHOODS[likelihood]().check(X)
+        obstacle = f"the likelihood of this one is {model.name}"
+        if has_missing(X):
+            obstacle = "this one has missing values"
+        elif isinstance(model, Bernoulli):
+            obstacle = "none was found"
             seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
             cluster = find_minority_cluster(X, seed)
         if cluster is None and self.outlier_score == "log_odds":
-            found = "none was found" if likelihood == "bernoulli" else f"this one is {likelihood}"
             raise ValueError(
                 "outlier_score='log_odds' needs a tight cluster of outliers in a binary table, but "
-                f"{found}. Use outlier_score='auto', which looks for one and can do without."
+                f"{obstacle}. Use outlier_score='auto', which looks for one and can do without."
             )
         return cluster
 
-    def _fit_density(self, X: Any) -> VAEDensityEstimator:
+    def _fit_density(self, X: Any, likelihood: Any) -> VAEDensityEstimator:
         """Learn the density of the rows that do not resemble the cluster, if there is one."""
         parameters = self.get_params(deep=False)
         del parameters["contamination"], parameters["outlier_score"]
+        parameters |= {"likelihood": likelihood, "autoregressive": False}
         density = VAEDensityEstimator(**parameters)
         if self.warm_start and hasattr(self, "density_"):
             density = copy.copy(self.density_).set_params(**parameters)
@@ -267,9 +274,11 @@ class VAEOutlierDetector(OutlierMixin, BaseEstimator):
             with "log_odds" the log-odds of a normal row.
         """
         check_is_fitted(self)
-        return self._score_samples(validate_table(self, X, reset=False))
+        return self._score_samples(validate_table(self, X, reset=False, allow_nan=True))
 
     def _score_samples(self, X: Any) -> np.ndarray:
+        if self._cluster is not None:
+            refuse_missing(X)
         scores = self.density_._score_samples(X)
         if self._cluster is not None:
             scores += self._cluster.prior_log_odds - self._cluster.inside.log_prob(X)
@@ -337,7 +346,9 @@ class VAEOutlierDetector(OutlierMixin, BaseEstimator):
         that are independent given z.
         """
         check_is_fitted(self)
-        X = validate_table(self, X, reset=False)
+        X = validate_table(self, X, reset=False, allow_nan=True)
+        if self._cluster is not None:
+            refuse_missing(X)
         explanation = self.density_._feature_contributions(X)
         if self._cluster is not None:
             inside = self._cluster.inside
@@ -350,7 +361,17 @@ class VAEOutlierDetector(OutlierMixin, BaseEstimator):
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
+        tags.input_tags.allow_nan = True
         return tags
+
+
+def refuse_missing(X: Any) -> None:
+    """Raise a ValueError if a value is missing: the cluster has no probability for such a row."""
+    if not sp.issparse(X) and np.isnan(X).any():
+        raise ValueError(
+            "X has missing values, but the detector was fitted on rows without any, and scores "
+            "log-odds against a cluster. Fit it with outlier_score='elbo', or fill them in."
+        )
 
 
 def threshold(scores: np.ndarray, contamination: Any) -> float:

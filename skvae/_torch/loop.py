@@ -49,12 +49,14 @@ class History:
 def make_optimizer(
     network: nn.Module, solver: str, learning_rate: float, alpha: float
 ) -> torch.optim.Optimizer:
-    """Plain SGD or Adam; `alpha / 2` times the squared weights, not biases, joins the loss."""
-    weights = [layer.weight for layer in network.modules() if isinstance(layer, Linear)]
-    biases = [layer.bias for layer in network.modules() if isinstance(layer, Linear)]
+    """Plain SGD or Adam; `alpha / 2` times the squared weights of layers, no biases, is added."""
+    layers = [layer for layer in network.modules() if isinstance(layer, Linear)]
+    weights = [layer.weight for layer in layers]
+    decayed = {id(weight) for weight in weights}
+    others = [p for p in network.parameters() if id(p) not in decayed]
     groups: list[dict[str, Any]] = [
         {"params": weights, "weight_decay": alpha},
-        {"params": biases, "weight_decay": 0.0},
+        {"params": others, "weight_decay": 0.0},
     ]
     solvers = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
     return solvers[solver](groups, lr=learning_rate, fused=True)

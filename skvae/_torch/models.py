@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -15,21 +16,26 @@ from torch import Generator, Tensor
 
 from .device import scoring_device, training_device
 from .likelihoods import (
-    LIKELIHOODS,
     Bernoulli,
+    Likelihood,
     check_unit_interval,
-    choose_likelihood,
+    has_missing,
     in_unit_interval,
     is_binary,
+    make_likelihood,
 )
 from .loop import History, Plateau, make_optimizer, train
-from .networks import ACTIVATIONS, VAE, Autoencoder, EncoderDecoder, Linear
+from .networks import ACTIVATIONS, VAE, Autoencoder, EncoderDecoder
 from .objective import (
+    Posterior,
     elbo_noise,
     elbo_terms,
     expected_terms,
     importance_noise,
+    importance_weighted_terms,
     log_density,
+    posterior,
+    refine,
     rows_per_block,
     squared_error,
 )
@@ -51,6 +57,35 @@ class TrainingOptions:
     device: str
 
 
+# Largest number of features that may depend on those before them: the weight has its square.
+MAX_AUTOREGRESSIVE_FEATURES = 2000
+
+# Draws from which the rows that stop the training are scored.
+N_VALIDATION_DRAWS = 32
+
+# Rows drawn at each latent point for the mean of an autoregressive model.
+N_MEAN_DRAWS = 64
+
+
+def use_autoregression(wanted: bool | str, likelihood: Likelihood, X: Table) -> bool:
+    """Whether features depend on those before them; a ValueError where they cannot."""
+    reasons = {
+        f"the likelihood is {likelihood.name}, not bernoulli": not isinstance(
+            likelihood, Bernoulli
+        ),
+        f"X has {X.shape[1]} features": X.shape[1] > MAX_AUTOREGRESSIVE_FEATURES,
+        "values are missing": has_missing(X),
+    }
+    against = next((reason for reason, holds in reasons.items() if holds), None)
+    if against is not None and wanted is True:
+        raise ValueError(
+            "autoregressive=True is for complete Bernoulli tables of at most "
+            f"{MAX_AUTOREGRESSIVE_FEATURES} features, but {against}. Use autoregressive='auto', "
+            "which can do without."
+        )
+    return wanted is not False and against is None
+
+
 def blocks(X: Table, n_rows: int) -> Iterator[Table]:
     """Consecutive rows of a table, `n_rows` at a time."""
     return (X[start : start + n_rows] for start in range(0, X.shape[0], n_rows))
@@ -67,6 +102,7 @@ class Model(ABC):
         self.network = network
         self.generator = generator
         self.history = History()
+        self.n_rows_seen = 0
         self._optimizer_state: dict[str, Any] | None = None
         self._scorer: tuple[str, EncoderDecoder] | None = None
 
@@ -89,13 +125,16 @@ class Model(ABC):
         options: TrainingOptions,
         term_weights: Callable[[int], tuple[float, ...]],
         *,
+        partial: bool,
         keep_optimizer: bool,
     ) -> None:
-        """Train on X, from wherever the network is; `X_val` stops the training if given."""
+        """Train on X, from wherever the network is; `X_val` stops the training if given.
+
+        With `partial` X is a chunk of the training rows, otherwise all of them.
+        """
         self.network.to(training_device(options.device))
-        optimizer = make_optimizer(
-            self.network, options.solver, options.learning_rate_init, options.alpha
-        )
+        self.n_rows_seen = X.shape[0] + (self.n_rows_seen if partial else 0)
+        optimizer = self.make_optimizer(options)
         if self._optimizer_state is not None and self._optimizer_state["solver"] == options.solver:
             groups = optimizer.state_dict()["param_groups"]
             state = self._optimizer_state["state"]
@@ -120,6 +159,11 @@ class Model(ABC):
         if keep_optimizer:
             state = optimizer.state_dict()["state"]
             self._optimizer_state = {"solver": options.solver, "state": state}
+
+    def make_optimizer(self, options: TrainingOptions) -> torch.optim.Optimizer:
+        """Make the optimiser of the loss: a mean over rows, so the penalty is divided by theirs."""
+        alpha = options.alpha / self.n_rows_seen
+        return make_optimizer(self.network, options.solver, options.learning_rate_init, alpha)
 
     def scorer(self, device: str) -> Any:
         """Float64 copy of the network on the device to score on."""
@@ -166,46 +210,73 @@ class DensityModel(Model):
         self,
         X: Table,
         *,
-        likelihood: str,
+        likelihood: str | Mapping[str, Sequence[int]],
+        autoregressive: bool | str,
         n_components: int,
         hidden_layer_sizes: Sequence[int],
         activation: str,
+        n_training_draws: int = 1,
         seed: int,
     ):
-        name = choose_likelihood(X) if likelihood == "auto" else likelihood
-        self.likelihood = LIKELIHOODS[name]()
-        self.check(X)
+        self.n_training_draws = n_training_draws
+        self.likelihood = make_likelihood(likelihood, X)
+        self.likelihood.check(X)
+        biases = self.likelihood.start(X)
         generator = Generator().manual_seed(seed)
         # Rows are scored with draws from this seed, whatever else the generator is used for.
         self.noise_seed = int(torch.randint(2**31 - 1, (), generator=generator))
         network = VAE(
-            X.shape[1],
+            self.likelihood.n_inputs(X.shape[1]),
             n_components,
             hidden_layer_sizes,
             activation,
-            self.likelihood.n_outputs,
+            biases,
             generator,
+            autoregressive=use_autoregression(autoregressive, self.likelihood, X),
         )
-        self.likelihood.initialise(X, cast(Sequence[Linear], network.outputs))
         super().__init__(network, generator)
 
     def check(self, X: Table) -> None:
         self.likelihood.check(X)
+        if self.network.autoregression is not None and has_missing(X):
+            raise ValueError(
+                "X has missing values, but the model was fitted on rows without any, and its "
+                "features depend on those before them. Fit with autoregressive=False."
+            )
+
+    def make_optimizer(self, options: TrainingOptions) -> torch.optim.Optimizer:
+        optimizer = super().make_optimizer(options)
+        autoregression = self.network.autoregression
+        if autoregression is not None and options.solver == "adam":
+            # Adam's steps are in units of the gradient's spread over batches, in which a mean over
+            # all rows has a standard error of sqrt(batch_size / n_rows): a weight stays zero until
+            # its gradient is more than that.
+            error = math.sqrt(min(1.0, options.batch_size / self.n_rows_seen))
+            threshold = options.learning_rate_init * error
+            optimizer.register_step_post_hook(lambda *_: autoregression.shrink(threshold))
+        return optimizer
 
     def row_losses(self, rows: Table) -> tuple[Tensor, ...]:
         x = self._prepare(rows, self.network)
-        return elbo_terms(self.network, self.likelihood, x, self.generator)
+        if self.n_training_draws == 1:
+            return elbo_terms(self.network, self.likelihood, x, self.generator)
+        return importance_weighted_terms(
+            self.network, self.likelihood, x, self.n_training_draws, self.generator
+        )
 
     def validation_loss(self, X: Table) -> float:
-        return -float(np.mean(self._log_density(X, self.network, 1)))
+        return -float(np.mean(self._log_density(X, self.network, N_VALIDATION_DRAWS)))
 
-    def score_samples(self, X: Table, *, n_importance_samples: int, device: str) -> np.ndarray:
+    def score_samples(
+        self, X: Table, *, n_importance_samples: int, n_refinement_steps: int = 0, device: str
+    ) -> np.ndarray:
         """Bound on log p(x) of each row, in nats."""
         self.check(X)
-        return self._log_density(X, self.scorer(device), n_importance_samples)
+        network = self.scorer(device)
+        return self._log_density(X, network, n_importance_samples, n_refinement_steps)
 
     def contributions(
-        self, X: Table, *, n_importance_samples: int, device: str
+        self, X: Table, *, n_importance_samples: int, n_refinement_steps: int = 0, device: str
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Split each row's score into its baseline, its entries (in CSR order) and the rest."""
         self.check(X)
@@ -214,15 +285,16 @@ class DensityModel(Model):
         parts = []
         for rows in blocks(X, rows_per_block(X.shape[1], len(noise))):
             x = self._prepare(rows, network)
+            q = self._posterior(x, network, n_refinement_steps)
             score, weights = log_density(
-                network, self.likelihood, x, noise, importance_weighted=n_importance_samples > 1
+                network, self.likelihood, x, q, noise, importance_weighted=n_importance_samples > 1
             )
-            baseline, entries = expected_terms(network, self.likelihood, x, x, noise, weights)
+            baseline, entries = expected_terms(network, self.likelihood, x, q, x, noise, weights)
             latent = score - baseline - sum_entries(entries, x)
             if sp.issparse(rows) and not isinstance(x, CSRBatch):
                 # Entries of a sparse row say what a value changes against a zero in its place.
                 zero = self._prepare(np.zeros(rows.shape), network)
-                _, at_zero = expected_terms(network, self.likelihood, x, zero, noise, weights)
+                _, at_zero = expected_terms(network, self.likelihood, x, q, zero, noise, weights)
                 baseline = baseline + at_zero.sum(-1)
                 stored = csr_batch(rows).to(at_zero.device)
                 entries = (entries - at_zero)[stored.rows, stored.columns]
@@ -234,12 +306,27 @@ class DensityModel(Model):
         """Posterior means, (n_rows, n_components)."""
         self.check(X)
         network = self.scorer(device)
-        return self._by_blocks(lambda rows: network.encode(self._prepare(rows, network))[0], X)
+        return self._by_blocks(
+            lambda rows: posterior(network, self.likelihood, self._prepare(rows, network))[0], X
+        )
 
     def decode(self, Z: np.ndarray, device: str) -> np.ndarray:
         """Mean of p(x|z) in the units of the table, (n_rows, n_features)."""
         decode = self._decoder(device)
-        return self._by_blocks(lambda z: self.likelihood.mean(decode(z)), Z)
+        autoregression = self.scorer(device).autoregression
+        if autoregression is None:
+            return self._by_blocks(
+                lambda z: self.likelihood.to_table(self.likelihood.mean(decode(z))), Z
+            )
+        generator = Generator().manual_seed(self.noise_seed)
+        shape = (N_MEAN_DRAWS, 1, self.network.n_features)
+        uniform = torch.rand(shape, generator=generator, dtype=torch.float64)
+
+        def mean(z: np.ndarray) -> Tensor:
+            (logits,) = decode(z)
+            return autoregression.sample(logits, uniform.to(logits))[1].mean(0)
+
+        return self._by_blocks(mean, Z, N_MEAN_DRAWS * self.network.n_features)
 
     def sample(self, n_samples: int, seed: int, device: str, *, sparse: bool) -> Table:
         """Rows drawn from the model, as an array or CSR matrix."""
@@ -247,13 +334,19 @@ class DensityModel(Model):
         shape = (n_samples, self.network.n_components)
         Z = torch.randn(shape, generator=generator, dtype=torch.float64).numpy()
         decode = self._decoder(device)
-        drawn = (
-            self.likelihood.sample(decode(z), generator).numpy()
-            for z in blocks(Z, rows_per_block(self.network.n_features))
-        )
-        if sparse:
-            return sp.vstack([sp.csr_matrix(rows) for rows in drawn], format="csr")
-        return np.concatenate(list(drawn))
+        autoregression = self.scorer(device).autoregression
+
+        def draw(z: np.ndarray) -> Table:
+            outputs = decode(z)
+            if autoregression is None:
+                rows = self.likelihood.sample(outputs, generator)
+            else:
+                uniform = torch.rand(outputs[0].shape, generator=generator, dtype=torch.float64)
+                rows = autoregression.sample(outputs[0], uniform.to(outputs[0]))[0]
+            return sp.csr_matrix(rows.cpu().numpy()) if sparse else rows.cpu().numpy()
+
+        drawn = [draw(z) for z in blocks(Z, rows_per_block(self.network.n_features))]
+        return sp.vstack(drawn, format="csr") if sparse else np.concatenate(drawn)
 
     def _prepare(self, rows: Table, network: VAE) -> Batch:
         weight = network.mean.weight
@@ -265,14 +358,28 @@ class DensityModel(Model):
             return elbo_noise(self.noise_seed, n_components)
         return importance_noise(self.noise_seed, n_importance_samples, n_components)
 
-    def _log_density(self, X: Table, network: VAE, n_importance_samples: int) -> np.ndarray:
+    def _posterior(self, x: Batch, network: VAE, n_refinement_steps: int) -> Posterior:
+        """q(z|x), the encoder's or refined for each row."""
+        q = posterior(network, self.likelihood, x)
+        if n_refinement_steps == 0:
+            return q
+        # Other draws than those that score the rows.
+        noise = elbo_noise(self.noise_seed + 1, network.n_components)
+        return refine(network, self.likelihood, x, q, noise, n_refinement_steps)
+
+    def _log_density(
+        self, X: Table, network: VAE, n_importance_samples: int, n_refinement_steps: int = 0
+    ) -> np.ndarray:
         noise = self._noise(n_importance_samples)
 
         def bound(rows: Table) -> Tensor:
+            x = self._prepare(rows, network)
+            q = self._posterior(x, network, n_refinement_steps)
             return log_density(
                 network,
                 self.likelihood,
-                self._prepare(rows, network),
+                x,
+                q,
                 noise,
                 importance_weighted=n_importance_samples > 1,
             )[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
@@ -25,6 +26,20 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 MAX_LOG_VARIANCE = 15.0
 
 
+def multiply(x: Batch, weight: Tensor) -> Tensor:
+    """`x @ weight` for dense rows and for CSR rows."""
+    if not isinstance(x, CSRBatch):
+        return x @ weight
+    return F.embedding_bag(
+        x.columns,
+        weight,
+        x.offsets,
+        mode="sum",
+        per_sample_weights=x.values,
+        include_last_offset=True,
+    )
+
+
 class Linear(nn.Module):
     """`x @ weight + bias` for dense rows and for CSR rows, Xavier-initialised, bias zero."""
 
@@ -36,16 +51,45 @@ class Linear(nn.Module):
 
     def forward(self, x: Batch) -> Tensor:
         if isinstance(x, CSRBatch):
-            summed = F.embedding_bag(
-                x.columns,
-                self.weight,
-                x.offsets,
-                mode="sum",
-                per_sample_weights=x.values,
-                include_last_offset=True,
-            )
-            return summed + self.bias
+            return multiply(x, self.weight) + self.bias
         return F.linear(x, self.weight.T, self.bias)
+
+
+class Autoregression(nn.Module):
+    """What each feature's logit owes to the features before it: `x @ weight`.
+
+    Only the part of the weight above the diagonal counts, so that p(x|z) stays a distribution, the
+    product of p(x_j | x_1 ... x_(j-1), z).
+    """
+
+    def __init__(self, n_features: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(n_features, n_features))
+
+    def strict(self) -> Tensor:
+        """Weight with zeros on and below the diagonal."""
+        return self.weight.triu(1)
+
+    def forward(self, x: Batch) -> Tensor:
+        return multiply(x, self.strict())
+
+    @torch.no_grad()
+    def shrink(self, threshold: float) -> None:
+        """Move every weight towards zero by the threshold, and no further than zero."""
+        self.weight.copy_(F.softshrink(self.weight, threshold))
+
+    def sample(self, logits: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
+        """Rows drawn feature after feature, and the probability of each one given those before it.
+
+        `logits` is (..., n_features), what z says; `uniform` holds draws that broadcast with it.
+        """
+        weight = self.strict()
+        x, probabilities = torch.zeros_like(logits + uniform), torch.zeros_like(logits + uniform)
+        for j in range(logits.shape[-1]):
+            logit = logits[..., j] + x[..., :j] @ weight[:j, j]
+            probabilities[..., j] = torch.sigmoid(logit)
+            x[..., j] = (uniform[..., j] < probabilities[..., j]).to(x)
+        return x, probabilities
 
 
 class MLP(nn.Module):
@@ -67,44 +111,56 @@ class MLP(nn.Module):
 class EncoderDecoder(nn.Module):
     """Hidden layers of an encoder, and those of the decoder that mirrors it."""
 
+    n_features: int
+
     def __init__(
         self,
-        n_features: int,
+        n_inputs: int,
         n_components: int,
         hidden_layer_sizes: Sequence[int],
         activation: str,
         generator: Generator,
     ):
         super().__init__()
-        self.n_features, self.n_components = n_features, n_components
+        self.n_components = n_components
         # What the layers between the hidden ones read: the code's, and the output's.
-        self.n_code_inputs = [n_features, *hidden_layer_sizes][-1]
+        self.n_code_inputs = [n_inputs, *hidden_layer_sizes][-1]
         self.n_output_inputs = [n_components, *reversed(hidden_layer_sizes)][-1]
-        self.encoder = MLP([n_features, *hidden_layer_sizes], activation, generator)
+        self.encoder = MLP([n_inputs, *hidden_layer_sizes], activation, generator)
         self.decoder = MLP([n_components, *reversed(hidden_layer_sizes)], activation, generator)
 
 
 class VAE(EncoderDecoder):
-    """Gaussian encoder q(z|x) and a decoder with `n_outputs` outputs for each feature.
+    """Gaussian encoder q(z|x) and a decoder with an output for each array of first biases.
 
-    What the outputs mean is the likelihood's business.
+    What the outputs mean is the likelihood's business. With `autoregressive` the first output gains
+    what each feature owes to those before it (see `shift`).
     """
+
+    autoregression: Autoregression | None
 
     def __init__(
         self,
-        n_features: int,
+        n_inputs: int,
         n_components: int,
         hidden_layer_sizes: Sequence[int],
         activation: str,
-        n_outputs: int,
+        output_biases: Sequence[np.ndarray],
         generator: Generator,
+        *,
+        autoregressive: bool = False,
     ):
-        super().__init__(n_features, n_components, hidden_layer_sizes, activation, generator)
+        super().__init__(n_inputs, n_components, hidden_layer_sizes, activation, generator)
         self.mean = Linear(self.n_code_inputs, n_components, generator)
         self.log_variance = Linear(self.n_code_inputs, n_components, generator)
-        self.outputs = nn.ModuleList(
-            Linear(self.n_output_inputs, n_features, generator) for _ in range(n_outputs)
-        )
+        outputs = [Linear(self.n_output_inputs, len(bias), generator) for bias in output_biases]
+        with torch.no_grad():
+            for output, bias in zip(outputs, output_biases, strict=True):
+                output.bias.copy_(torch.from_numpy(bias))
+        self.outputs = nn.ModuleList(outputs)
+        # Largest number of values that a row is decoded to: what blocks of rows are cut by.
+        self.n_features = max(len(bias) for bias in output_biases)
+        self.autoregression = Autoregression(self.n_features) if autoregressive else None
 
     def encode(self, x: Batch) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of q(z|x), both (n_rows, n_components)."""
@@ -112,10 +168,17 @@ class VAE(EncoderDecoder):
         log_variance = self.log_variance(hidden)
         return self.mean(hidden), log_variance.clamp(-MAX_LOG_VARIANCE, MAX_LOG_VARIANCE)
 
-    def decode(self, z: Tensor) -> list[Tensor]:
-        """Decoder outputs, each (..., n_features), for latent points (..., n_components)."""
+    def shift(self, x: Batch) -> Tensor | None:
+        """What the first output gains by the row that is scored, (n_rows, n_features)."""
+        return None if self.autoregression is None else self.autoregression(x)
+
+    def decode(self, z: Tensor, shift: Tensor | None = None) -> list[Tensor]:
+        """Decoder outputs, each (..., its width), for latent points (..., n_components)."""
         hidden = self.decoder(z)
-        return [output(hidden) for output in self.outputs]
+        outputs = [output(hidden) for output in self.outputs]
+        if shift is not None:
+            outputs[0] += shift
+        return outputs
 
 
 class Autoencoder(EncoderDecoder):
@@ -131,6 +194,7 @@ class Autoencoder(EncoderDecoder):
         generator: Generator,
     ):
         super().__init__(n_features, n_components, hidden_layer_sizes, activation, generator)
+        self.n_features = n_features
         self.code = MLP([self.n_code_inputs, n_components], code_activation, generator)
         self.output = Linear(self.n_output_inputs, n_features, generator)
 

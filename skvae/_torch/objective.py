@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from torch import Generator, Tensor
 from torch.quasirandom import SobolEngine
 
 from .likelihoods import Likelihood
-from .networks import VAE
+from .networks import MAX_LOG_VARIANCE, VAE
 from .sparse import Batch, CSRBatch, sum_entries
 
 # Fewest pairs of draws that estimate E_q[log p(x|z)] when the ELBO is scored.
@@ -31,6 +31,12 @@ MAX_ELEMENTS = 2**21
 
 # Largest number of rows that are ever written out, or decoded, at once.
 MAX_ROWS = 512
+
+# Step of the natural gradient that refines q: 1 would jump to the optimum of a linear model.
+REFINEMENT_RATE = 0.1
+
+# Mean and log-variance of q(z|x), both (n_rows, n_components).
+Posterior: TypeAlias = tuple[Tensor, Tensor]
 
 
 def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
@@ -51,14 +57,96 @@ def squared_error(y: Tensor, x: Batch) -> Tensor:
     return (y**2).sum(-1) + sum_entries((x.values - at_stored) ** 2 - at_stored**2, x)
 
 
+def posterior(network: VAE, likelihood: Likelihood, x: Batch) -> Posterior:
+    """Mean and log-variance of q(z|x), both (n_rows, n_components).
+
+    Of a row that says nothing, the prior, which is its exact posterior.
+    """
+    mean, log_variance = network.encode(likelihood.inputs(x))
+    empty = likelihood.is_empty(x)
+    if empty is not None:
+        mean, log_variance = (t.masked_fill(empty[:, None], 0) for t in (mean, log_variance))
+    return mean, log_variance
+
+
 def elbo_terms(
     network: VAE, likelihood: Likelihood, x: Batch, generator: Generator
 ) -> tuple[Tensor, Tensor]:
     """Reconstruction loss -log p(x|z) for one draw of z, and KL divergence, both (n_rows,)."""
-    mean, log_variance = network.encode(x)
+    mean, log_variance = posterior(network, likelihood, x)
     noise = torch.randn(mean.shape, generator=generator, dtype=mean.dtype).to(mean.device)
     z = mean + (log_variance / 2).exp() * noise
-    return -likelihood.log_prob(network.decode(z), x), kl_divergence(mean, log_variance)
+    outputs = network.decode(z, network.shift(x))
+    return -likelihood.log_prob(outputs, x), kl_divergence(mean, log_variance)
+
+
+def importance_weighted_terms(
+    network: VAE, likelihood: Likelihood, x: Batch, n_draws: int, generator: Generator
+) -> tuple[Tensor, Tensor]:
+    """Minus the importance-weighted bound less the KL divergence, and that divergence, (n_rows,).
+
+    Their sum is the loss; its gradient is doubly reparameterised (Tucker et al., 2019, eq. 8), so
+    that it keeps its meaning for the encoder however many draws there are.
+    """
+    mean, log_variance = posterior(network, likelihood, x)
+    noise = torch.randn((n_draws, *mean.shape), generator=generator, dtype=mean.dtype).to(mean)
+    z = mean + (log_variance / 2).exp() * noise
+    q_mean, q_log_variance = mean.detach(), log_variance.detach()
+    log_q = -((z - q_mean) ** 2 / q_log_variance.exp() + q_log_variance).sum(-1) / 2
+    outputs = network.decode(z, network.shift(x))
+    log_weights = likelihood.log_prob(outputs, x) - (z**2).sum(-1) / 2 - log_q
+    weights = torch.softmax(log_weights.detach(), 0)
+    z.register_hook(lambda gradient: gradient * weights[..., None])
+    loss = math.log(n_draws) - torch.logsumexp(log_weights, 0)
+    kl = kl_divergence(q_mean, q_log_variance)
+    return loss - kl, kl
+
+
+def elbo_gradient(
+    network: VAE, likelihood: Likelihood, x: Batch, q: Posterior, noise: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """ELBO of each row, (n_rows,), with its gradients for mean and log-variance of q."""
+    with torch.enable_grad():
+        mean, log_variance = (parameter.detach().requires_grad_() for parameter in q)
+        kl = kl_divergence(mean, log_variance)
+        elbo, gradients = -kl, torch.autograd.grad(-kl.sum(), (mean, log_variance))
+        for outputs, _ in decoded_draws(network, x, (mean, log_variance), noise):
+            share = likelihood.log_prob(outputs, x).sum(0) / len(noise)
+            added = torch.autograd.grad(share.sum(), (mean, log_variance))
+            gradients = tuple(a + b for a, b in zip(gradients, added, strict=True))
+            elbo = elbo + share
+    return elbo.detach(), gradients[0], gradients[1]
+
+
+def refine(
+    network: VAE,
+    likelihood: Likelihood,
+    x: Batch,
+    start: Posterior,
+    noise: Tensor,
+    n_steps: int,
+) -> Posterior:
+    """Mean and log-variance of a q(z|x) that fits each row better than the encoder's.
+
+    Natural-gradient ascent on the row's ELBO, whose expectation is over the draws given; the best
+    of all steps is kept, for each row by itself. Score the result with other draws: by these its
+    ELBO is too high.
+    """
+    mean, log_variance = best_mean, best_log_variance = start
+    best = mean.new_full((len(mean),), -math.inf)
+    for _ in range(n_steps + 1):
+        elbo, d_mean, d_log_variance = elbo_gradient(
+            network, likelihood, x, (mean, log_variance), noise
+        )
+        better = elbo > best
+        best = torch.where(better, elbo, best)
+        best_mean = torch.where(better[:, None], mean, best_mean)
+        best_log_variance = torch.where(better[:, None], log_variance, best_log_variance)
+        # The inverse of q's Fisher information is its variance for the mean, 2 for the logarithm.
+        mean = mean + REFINEMENT_RATE * log_variance.exp() * d_mean
+        log_variance = log_variance + REFINEMENT_RATE * 2 * d_log_variance
+        log_variance = log_variance.clamp(-MAX_LOG_VARIANCE, MAX_LOG_VARIANCE)
+    return best_mean, best_log_variance
 
 
 def importance_noise(seed: int, n_draws: int, n_components: int) -> Tensor:
@@ -93,34 +181,42 @@ def rows_per_block(n_features: int, n_draws: int = 1) -> int:
 
 
 def decoded_draws(
-    network: VAE, mean: Tensor, log_variance: Tensor, noise: Tensor
+    network: VAE, x: Batch, q: Posterior, noise: Tensor
 ) -> Iterator[tuple[list[Tensor], Tensor]]:
     """Decoder outputs and log p(z) - log q(z|x) of a few draws at a time.
 
     `noise` is (n_draws, n_components), the same for all rows: a score must not depend on a row's
     company. A block has outputs (n_block, n_rows, n_features) and log-ratios (n_block, n_rows).
     """
+    mean, log_variance = q
     n_block = max(1, MAX_ELEMENTS // (len(mean) * network.n_features))
+    shift = network.shift(x)
     for block in noise.to(mean)[:, None].split(n_block):
         z = mean + (log_variance / 2).exp() * block
-        yield network.decode(z), (block**2 - z**2 + log_variance).sum(-1) / 2
+        yield network.decode(z, shift), (block**2 - z**2 + log_variance).sum(-1) / 2
 
 
 @torch.no_grad()
 def log_density(
-    network: VAE, likelihood: Likelihood, x: Batch, noise: Tensor, *, importance_weighted: bool
+    network: VAE,
+    likelihood: Likelihood,
+    x: Batch,
+    q: Posterior,
+    noise: Tensor,
+    *,
+    importance_weighted: bool,
 ) -> tuple[Tensor, Tensor]:
     """Bound on log p(x) of each row, (n_rows,), and each draw's weight in it, (n_draws, n_rows).
 
     The ELBO averages log p(x|z) over the draws and subtracts the analytic KL divergence; the
     importance-weighted bound averages the density ratios themselves.
     """
-    mean, log_variance = network.encode(x)
+    mean, log_variance = q
     # Filled in place: small results kept from each draw would lie between the large temporaries
     # and keep the allocator from using their memory again.
     log_likelihood, log_ratio = mean.new_empty(2, len(noise), len(mean))
     start = 0
-    for outputs, block_log_ratio in decoded_draws(network, mean, log_variance, noise):
+    for outputs, block_log_ratio in decoded_draws(network, x, q, noise):
         draws = slice(start, start + len(block_log_ratio))
         log_likelihood[draws] = likelihood.log_prob(outputs, x)
         log_ratio[draws] = block_log_ratio
@@ -138,6 +234,7 @@ def expected_terms(
     network: VAE,
     likelihood: Likelihood,
     x: Batch,
+    q: Posterior,
     target: Batch,
     noise: Tensor,
     weights: Tensor,
@@ -148,7 +245,7 @@ def expected_terms(
     """
     sums: tuple[Any, Any] = (0.0, 0.0)
     start = 0
-    for outputs, _ in decoded_draws(network, *network.encode(x), noise):
+    for outputs, _ in decoded_draws(network, x, q, noise):
         baseline, entries = likelihood.terms(outputs, target)
         weight = weights[start : start + len(baseline)]
         start += len(weight)

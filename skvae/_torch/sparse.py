@@ -38,12 +38,16 @@ class CSRBatch:
     def to(self, target: torch.dtype | torch.device) -> CSRBatch:
         """Give the same entries with values of another type, or on another device."""
         if isinstance(target, torch.dtype):
-            return replace(self, values=self.values.to(target))
+            return self.with_values(self.values.to(target))
         moved = {
             name: getattr(self, name).to(target)
             for name in ("columns", "values", "rows", "offsets")
         }
         return replace(self, **moved)
+
+    def with_values(self, values: Tensor) -> CSRBatch:
+        """Give the same places other values."""
+        return replace(self, values=values)
 
     def to_dense(self) -> Tensor:
         """Write the rows out; only ever called on one batch."""

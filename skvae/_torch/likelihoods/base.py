@@ -1,0 +1,177 @@
+"""What a likelihood p(x|z) is, and what the likelihoods share."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from torch import Generator, Tensor
+
+from ..sparse import Batch, CSRBatch, Table, sum_entries
+
+
+def stored_values(X: Table) -> np.ndarray:
+    """Values that decide about a table's type: all of them, or those a sparse one stores."""
+    return X.data if sp.issparse(X) else X
+
+
+def has_missing(X: Table) -> bool:
+    """Whether a value is missing (NaN)."""
+    return bool(np.isnan(stored_values(X)).any())
+
+
+def column_of(X: Table, wrong: np.ndarray) -> int:
+    """First column with a value marked in `wrong`, a mask over `stored_values(X)`."""
+    if sp.issparse(X):
+        return int(X.indices[np.argmax(wrong)])
+    return int(np.nonzero(wrong)[1][0])
+
+
+def column_name(column: int, columns: np.ndarray | None) -> int:
+    """Index in the user's table, in which `columns` are those of this one; None: they are all."""
+    return column if columns is None else int(columns[column])
+
+
+def refuse(
+    X: Table, wrong: np.ndarray, message: str, remedy: str, columns: np.ndarray | None = None
+) -> None:
+    """Raise a ValueError that names the first column with a value marked in `wrong`, if any.
+
+    `columns` says where the columns of X are in the user's table.
+    """
+    if wrong.any():
+        column, value = column_name(column_of(X, wrong), columns), stored_values(X)[wrong][0]
+        raise ValueError(f"{message}; column {column} has {value:g}. {remedy}")
+
+
+def not_a_code(values: np.ndarray) -> np.ndarray:
+    """Which values are no integers from 0; missing ones may be."""
+    return (values < 0) | (values > np.floor(values))
+
+
+def column_sums(X: Table) -> np.ndarray:
+    """Sum of each column, missing values left out."""
+    return np.asarray(X.sum(axis=0) if sp.issparse(X) else np.nansum(X, axis=0), float).ravel()
+
+
+def column_counts(X: Table) -> np.ndarray:
+    """Number of values in each column that are not missing."""
+    if sp.issparse(X):
+        return np.full(X.shape[1], X.shape[0])
+    return np.count_nonzero(~np.isnan(X), axis=0)
+
+
+def column_moments(X: Table) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of each column, in two passes, without densifying.
+
+    Missing values are left out; a column of nothing else has mean and standard deviation 0.
+    """
+    n_rows = np.maximum(column_counts(X), 1)
+    mean = column_sums(X) / n_rows
+    if not sp.issparse(X):
+        return mean, np.sqrt(np.nansum((X - mean) ** 2, axis=0) / n_rows)
+    n_features = X.shape[1]
+    squares = np.bincount(X.indices, weights=(X.data - mean[X.indices]) ** 2, minlength=n_features)
+    n_zeros = n_rows - np.bincount(X.indices, minlength=n_features)
+    return mean, np.sqrt((squares + n_zeros * mean**2) / n_rows)
+
+
+def filled(x: Tensor, value: float | Tensor = 0.0) -> Tensor:
+    """`x` with a value in the place of each missing one."""
+    return torch.where(x.isnan(), value, x)
+
+
+def entries_of(x: Batch) -> Tensor:
+    """Entries of a batch, 0 for a missing one: all, or those that CSR rows store."""
+    return x.values if isinstance(x, CSRBatch) else filled(x)
+
+
+def at_entries(output: Tensor, x: Batch) -> Tensor:
+    """An output, (..., n_rows, n_features), where `x` has entries: see `sum_entries`."""
+    if not isinstance(x, CSRBatch):
+        return output
+    return output.flatten(-2).index_select(-1, x.rows * x.n_features + x.columns)
+
+
+def sum_observed(values: Tensor, x: Batch) -> Tensor:
+    """Sum of values over the features of each row, without those that are missing from `x`."""
+    return (values if isinstance(x, CSRBatch) else values.masked_fill(x.isnan(), 0)).sum(-1)
+
+
+def private_numpy(generator: Generator) -> np.random.RandomState:
+    """NumPy's frozen generator, seeded from PyTorch's, which lacks some distributions."""
+    return np.random.RandomState(int(torch.randint(2**31 - 1, (), generator=generator)))
+
+
+class Likelihood(ABC):
+    """What the rest of the package may ask of a likelihood.
+
+    A batch is a `Tensor`, in which NaN is a missing value, or a `CSRBatch`. A missing value adds
+    nothing to the log-probability: it is integrated out, since features are independent given z.
+
+    Parameters
+    ----------
+    columns : ndarray of int, default=None
+        Where its columns are in the user's table; None if they are all of it. For messages.
+    """
+
+    name: str
+
+    def __init__(self, columns: np.ndarray | None = None):
+        self.columns = columns
+
+    @abstractmethod
+    def check(self, X: Table) -> None:
+        """Raise a ValueError that names the column when a value has no probability."""
+
+    @abstractmethod
+    def start(self, X: Table) -> list[np.ndarray]:
+        """Learn what is fixed from the training table; return the decoder's first biases.
+
+        One array for each output of the decoder, as long as that output is wide. With them and
+        z = 0 the columns have their marginal distributions.
+        """
+
+    @abstractmethod
+    def prepare(self, batch: Batch, dtype: torch.dtype) -> Batch:
+        """Give a batch of raw float64 rows the form that `inputs` and `terms` read."""
+
+    def describe(self) -> str | dict[str, np.ndarray]:
+        """Name, or the columns of each name."""
+        return self.name
+
+    def n_inputs(self, n_features: int) -> int:
+        """Width of what `inputs` returns, after `start`."""
+        return n_features
+
+    @abstractmethod
+    def inputs(self, x: Batch) -> Batch:
+        """What the encoder reads of a prepared batch; nothing is missing from it."""
+
+    def is_empty(self, x: Batch) -> Tensor | None:
+        """Which rows say nothing about z, (n_rows,): their posterior is the prior. None: none."""
+        return None if isinstance(x, CSRBatch) else x.isnan().all(-1)
+
+    @abstractmethod
+    def terms(self, outputs: Sequence[Tensor], x: Batch) -> tuple[Tensor, Tensor]:
+        """Split log p(x|z) into a baseline (..., n_rows) and entries (see `sum_entries`)."""
+
+    @abstractmethod
+    def mean(self, outputs: Sequence[Tensor]) -> Tensor:
+        """Mean of x given z, in the units of the table; of codes, the probability of each."""
+
+    def to_table(self, mean: Tensor) -> Tensor:
+        """Rows of the table for means, (..., n_features): the means; of codes, the likeliest."""
+        return mean
+
+    @abstractmethod
+    def sample(self, outputs: Sequence[Tensor], generator: Generator) -> Tensor:
+        """One x for each z, in the units of the table."""
+
+    def log_prob(self, outputs: Sequence[Tensor], x: Batch) -> Tensor:
+        """Log p(x|z) of each row, (..., n_rows)."""
+        baseline, entries = self.terms(outputs, x)
+        return baseline + sum_entries(entries, x)

@@ -1,0 +1,96 @@
+"""Which likelihood describes which column."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import scipy.sparse as sp
+
+from ..sparse import Table
+from .base import Likelihood, stored_values
+from .bernoulli import Bernoulli
+from .categorical import Categorical
+from .counts import not_a_count
+from .gaussian import Gaussian
+from .mixed import Mixed
+from .multinomial import Multinomial
+from .negative_binomial import NegativeBinomial
+from .poisson import Poisson
+
+LIKELIHOODS: dict[str, type[Likelihood]] = {
+    likelihood.name: likelihood
+    for likelihood in (Bernoulli, Categorical, Gaussian, Multinomial, NegativeBinomial, Poisson)
+}
+
+
+def is_binary(X: Table) -> bool:
+    """Whether every value is 0 or 1, or missing."""
+    values = stored_values(X)
+    return bool(np.all((values == 0) | (values == 1) | np.isnan(values)))
+
+
+def in_unit_interval(X: Table) -> bool:
+    """Whether every value lies in [0, 1]."""
+    values = stored_values(X)
+    return bool(np.all((values >= 0) & (values <= 1)))
+
+
+def is_count(X: Table) -> bool:
+    """Whether the values are counts, more than half of them 0."""
+    values = stored_values(X)
+    n_positive = np.count_nonzero(values > 0)
+    n_values = np.prod(X.shape, dtype=float) - np.count_nonzero(np.isnan(values))
+    return not not_a_count(values).any() and n_positive < n_values / 2
+
+
+def binary_columns(X: Table) -> np.ndarray:
+    """Which columns hold both 0 and 1 and nothing else, (n_features,) of bool."""
+    n_rows, n_features = X.shape
+    if sp.issparse(X):
+        ones = np.bincount(X.indices[X.data == 1], minlength=n_features)
+        others = np.bincount(X.indices[(X.data != 0) & (X.data != 1)], minlength=n_features)
+        return (ones > 0) & (others == 0) & (ones < n_rows)
+    is_one, is_zero = X == 1, X == 0
+    both = is_one.any(axis=0) & is_zero.any(axis=0)
+    return both & (is_one | is_zero | np.isnan(X)).all(axis=0)
+
+
+def choose_likelihoods(X: Table) -> dict[str, np.ndarray]:
+    """Choose by the data: name of a likelihood -> columns that it describes.
+
+    A table of zeros and ones is Bernoulli, one of counts negative binomial. Of any other table the
+    columns with both 0 and 1 and nothing else are Bernoulli, the others Gaussian.
+    """
+    everything = np.arange(X.shape[1])
+    if is_binary(X):
+        return {"bernoulli": everything}
+    if is_count(X):
+        return {"negative_binomial": everything}
+    binary = binary_columns(X)
+    groups = {"bernoulli": everything[binary], "gaussian": everything[~binary]}
+    return {name: columns for name, columns in groups.items() if len(columns)}
+
+
+def make_likelihood(likelihood: str | Mapping[str, Sequence[int]], X: Table) -> Likelihood:
+    """Make the likelihood of a training table.
+
+    Parameters
+    ----------
+    likelihood : str or mapping from str to sequence of int
+        Name of a likelihood, "auto", or the columns of each name; those that no name has are
+        described as by "auto".
+    X : ndarray or CSR matrix
+    """
+    if isinstance(likelihood, str) and likelihood != "auto":
+        return LIKELIHOODS[likelihood]()
+    groups = {} if isinstance(likelihood, str) else likelihood
+    given = {name: np.asarray(columns, int) for name, columns in groups.items() if len(columns)}
+    taken = np.concatenate([np.empty(0, int), *given.values()])
+    rest = np.setdiff1d(np.arange(X.shape[1]), taken)
+    if len(rest):
+        for name, columns in choose_likelihoods(X[:, rest] if len(taken) else X).items():
+            given[name] = np.union1d(given.get(name, np.empty(0, int)), rest[columns])
+    if len(given) == 1:
+        return LIKELIHOODS[next(iter(given))]()
+    return Mixed({LIKELIHOODS[name]: columns for name, columns in given.items()})

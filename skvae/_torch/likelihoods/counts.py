@@ -1,0 +1,47 @@
+"""What the likelihoods of counts share."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from ..sparse import Batch, CSRBatch, Table
+from .base import Likelihood, column_counts, column_sums, filled, not_a_code, refuse, stored_values
+
+# Largest count. The logarithm of a mean goes further, to 4.9e8, and no further: in float32 neither
+# a mean nor a sum of means overflows.
+MAX_COUNT = 1e8
+MAX_LOG_MEAN = 20.0
+
+
+def not_a_count(values: np.ndarray) -> np.ndarray:
+    """Which values are no integers from 0 to `MAX_COUNT`; missing ones may be."""
+    return not_a_code(values) | (values > MAX_COUNT)
+
+
+class Counts(Likelihood):
+    """Integers from 0, of which the encoder reads log(1 + x)."""
+
+    def check(self, X: Table) -> None:
+        refuse(
+            X,
+            not_a_count(stored_values(X)),
+            f"likelihood={self.name!r} takes counts, integers from 0 to {MAX_COUNT:g}",
+            "Round or rescale the values, or use likelihood='gaussian'.",
+            self.columns,
+        )
+
+    def start(self, X: Table) -> list[np.ndarray]:
+        """Learn the means of the columns; return their logarithms."""
+        # Half a count more, so that a column of zeros keeps a finite logarithm.
+        means = (column_sums(X) + 0.5) / np.maximum(column_counts(X), 1)
+        self.means_ = torch.from_numpy(means)
+        return [np.log(means)]
+
+    def prepare(self, batch: Batch, dtype: torch.dtype) -> Batch:
+        return batch.to(dtype)
+
+    def inputs(self, x: Batch) -> Batch:
+        if isinstance(x, CSRBatch):
+            return x.with_values(torch.log1p(x.values))
+        return torch.log1p(filled(x, self.means_.to(x)))

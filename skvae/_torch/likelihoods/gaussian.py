@@ -1,0 +1,73 @@
+"""Real values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+from ..sparse import Batch, CSRBatch, Table
+from .base import Likelihood, column_moments, column_name, filled
+
+
+class Gaussian(Likelihood):
+    """Real values, with a mean and a variance for each row and feature.
+
+    Columns are standardised inside (a constant one is only centred); the log-density is that of the
+    raw table, in its units. In standardised units the variance is at least `MIN_VARIANCE`.
+    """
+
+    name = "gaussian"
+    MIN_VARIANCE = 1e-3
+
+    def check(self, X: Table) -> None:
+        """Accept any finite value."""
+
+    def start(self, X: Table) -> list[np.ndarray]:
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean, scale = column_moments(X)
+        if not np.isfinite(scale).all():
+            column = column_name(int(np.argmin(np.isfinite(scale))), self.columns)
+            raise ValueError(
+                f"The values of column {column} are so large that their "
+                "variance overflows. Rescale the column, or take its logarithm."
+            )
+        # A column whose spread is rounding error of its mean is constant.
+        scale[scale <= 10 * np.finfo(float).eps * np.abs(mean)] = 1.0
+        self.location_ = torch.from_numpy(mean)
+        self.scale_ = torch.from_numpy(scale)
+        unit_variance = math.log(math.expm1(1 - self.MIN_VARIANCE))
+        return [np.zeros_like(mean), np.full_like(mean, unit_variance)]
+
+    def prepare(self, batch: Batch, dtype: torch.dtype) -> Tensor:
+        dense = batch.to_dense() if isinstance(batch, CSRBatch) else batch
+        return ((dense - self.location_) / self.scale_).to(dtype)
+
+    def inputs(self, x: Batch) -> Batch:
+        assert isinstance(x, Tensor)
+        return filled(x)
+
+    def variance(self, outputs: Sequence[Tensor]) -> Tensor:
+        """Variance of x given z in standardised units."""
+        return F.softplus(outputs[1]) + self.MIN_VARIANCE
+
+    def terms(self, outputs: Sequence[Tensor], x: Batch) -> tuple[Tensor, Tensor]:
+        assert isinstance(x, Tensor)  # a prepared batch is dense
+        variance = self.variance(outputs)
+        log_normaliser = torch.log(2 * math.pi * variance) / 2
+        log_scale = torch.log(self.scale_).to(x)
+        entries = -((filled(x) - outputs[0]) ** 2) / (2 * variance) - log_normaliser - log_scale
+        entries = entries.masked_fill(x.isnan(), 0)
+        return entries.new_zeros(entries.shape[:-1]), entries
+
+    def mean(self, outputs: Sequence[Tensor]) -> Tensor:
+        return outputs[0] * self.scale_.to(outputs[0]) + self.location_.to(outputs[0])
+
+    def sample(self, outputs: Sequence[Tensor], generator: Generator) -> Tensor:
+        mean, variance = outputs[0].cpu(), self.variance(outputs).cpu()
+        noise = torch.randn(mean.shape, generator=generator, dtype=mean.dtype)
+        return (mean + variance.sqrt() * noise) * self.scale_ + self.location_

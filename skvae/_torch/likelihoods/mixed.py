@@ -1,0 +1,124 @@
+"""Columns of different kinds in one table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+
+from ..sparse import Batch, CSRBatch, Table
+from .base import Likelihood
+
+
+def as_tensor(x: Batch) -> Tensor:
+    """Promise the type checker that a batch is dense, as those that were written out are."""
+    assert isinstance(x, Tensor)
+    return x
+
+
+class Mixed(Likelihood):
+    """A likelihood for each group of columns; given z the groups are independent.
+
+    Batches are written out, as the Gaussian's are.
+
+    Parameters
+    ----------
+    parts : mapping from type of likelihood to ndarray of int
+        The columns that each describes: each column of the table once.
+    """
+
+    name = "mixed"
+
+    def __init__(self, parts: Mapping[type[Likelihood], np.ndarray]):
+        super().__init__()
+        self.parts = [make(columns) for make, columns in parts.items()]
+        groups = list(parts.values())
+        self.groups = [torch.from_numpy(columns) for columns in groups]
+        # Position in the groups, one after the other, of each column of the table.
+        self.order = torch.from_numpy(np.argsort(np.concatenate(groups)))
+
+    def describe(self) -> dict[str, np.ndarray]:
+        return {
+            part.name: columns.numpy()
+            for part, columns in zip(self.parts, self.groups, strict=True)
+        }
+
+    def check(self, X: Table) -> None:
+        for part, columns in zip(self.parts, self.groups, strict=True):
+            part.check(X[:, columns.numpy()])
+
+    def start(self, X: Table) -> list[np.ndarray]:
+        biases = [
+            part.start(X[:, columns.numpy()])
+            for part, columns in zip(self.parts, self.groups, strict=True)
+        ]
+        self.n_outputs = [len(outputs) for outputs in biases]
+        # Every likelihood's mean is as wide as its first output.
+        self.n_means = [len(outputs[0]) for outputs in biases]
+        return [bias for outputs in biases for bias in outputs]
+
+    def prepare(self, batch: Batch, dtype: torch.dtype) -> Tensor:
+        dense = batch.to_dense() if isinstance(batch, CSRBatch) else batch
+        prepared = [
+            as_tensor(part.prepare(dense[:, columns], dtype))
+            for part, columns in zip(self.parts, self.groups, strict=True)
+        ]
+        return torch.cat(prepared, -1)[..., self.order]
+
+    def n_inputs(self, n_features: int) -> int:
+        return sum(
+            part.n_inputs(len(columns))
+            for part, columns in zip(self.parts, self.groups, strict=True)
+        )
+
+    def inputs(self, x: Batch) -> Batch:
+        return torch.cat([as_tensor(part.inputs(part_x)) for part, part_x in self._split(x)], -1)
+
+    def is_empty(self, x: Batch) -> Tensor:
+        return torch.stack([as_tensor(part.is_empty(part_x)) for part, part_x in self._split(x)]).all(0)
+
+    def terms(self, outputs: Sequence[Tensor], x: Batch) -> tuple[Tensor, Tensor]:
+        terms = [
+            part.terms(part_outputs, part_x)
+            for (part, part_x), part_outputs in zip(
+                self._split(x), self._split_outputs(outputs), strict=True
+            )
+        ]
+        baselines, entries = zip(*terms, strict=True)
+        return sum(baselines), torch.cat(entries, -1)[..., self.order]
+
+    def mean(self, outputs: Sequence[Tensor]) -> Tensor:
+        means = [
+            part.mean(part_outputs)
+            for part, part_outputs in zip(self.parts, self._split_outputs(outputs), strict=True)
+        ]
+        return torch.cat(means, -1)
+
+    def to_table(self, mean: Tensor) -> Tensor:
+        rows = [
+            part.to_table(part_mean)
+            for part, part_mean in zip(self.parts, mean.split(self.n_means, -1), strict=True)
+        ]
+        return torch.cat(rows, -1)[..., self.order]
+
+    def sample(self, outputs: Sequence[Tensor], generator: Generator) -> Tensor:
+        drawn = [
+            part.sample(part_outputs, generator)
+            for part, part_outputs in zip(self.parts, self._split_outputs(outputs), strict=True)
+        ]
+        return torch.cat(drawn, -1)[..., self.order]
+
+    def _split(self, x: Batch) -> list[tuple[Likelihood, Tensor]]:
+        """Give each part its columns of a prepared batch."""
+        assert isinstance(x, Tensor)  # a prepared batch is dense
+        return [
+            (part, x[:, columns]) for part, columns in zip(self.parts, self.groups, strict=True)
+        ]
+
+    def _split_outputs(self, outputs: Sequence[Tensor]) -> list[Sequence[Tensor]]:
+        """Give each part its outputs of the decoder."""
+        starts = np.cumsum([0, *self.n_outputs])
+        return [outputs[a:b] for a, b in pairwise(starts)]
