@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ._classifier import OutlierClassifier
     from ._conformal import ConformalOutlierDetector
     from ._density import VAEDensityEstimator
+    from ._imputer import VAEImputer
     from ._outlier import VAEOutlierDetector
 
 __version__ = "0.1.0.dev0"
@@ -24,6 +25,7 @@ __all__ = [
     "ConformalOutlierDetector",
     "OutlierClassifier",
     "VAEDensityEstimator",
+    "VAEImputer",
     "VAEOutlierDetector",
     "datasets",
     "inspection",
@@ -36,6 +38,7 @@ _HOME = {
     "ConformalOutlierDetector": "._conformal",
     "OutlierClassifier": "._classifier",
     "VAEDensityEstimator": "._density",
+    "VAEImputer": "._imputer",
     "VAEOutlierDetector": "._outlier",
 }
 

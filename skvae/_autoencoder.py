@@ -191,7 +191,6 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
                 resume=resume,
                 hold_out=self.early_stopping,
                 max_iter=self.max_iter,
-                term_weights=lambda epoch: (1.0,),
                 keep_optimizer=self.warm_start,
             )
             self.loss_ = self._model.loss

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
@@ -137,7 +137,6 @@ class NetworkEstimator(BaseEstimator, ABC):
         resume: bool,
         hold_out: bool,
         max_iter: int,
-        term_weights: Callable[[int], tuple[float, ...]],
         partial: bool = False,
         keep_optimizer: bool,
     ) -> None:
@@ -164,7 +163,6 @@ class NetworkEstimator(BaseEstimator, ABC):
             X,
             X_val,
             self._training_options(max_iter),
-            term_weights,
             partial=partial,
             keep_optimizer=keep_optimizer,
         )

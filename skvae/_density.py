@@ -18,22 +18,26 @@ from sklearn.utils.validation import check_is_fitted
 from ._base import NetworkEstimator, check_latent, restored_on_error, validate_table
 from ._compat import Interval, StrOptions, column_indices
 
+# Fewest training rows of which early_stopping="auto" holds some out.
+MIN_ROWS_TO_HOLD_OUT = 200
+
 LIKELIHOODS = (
     "bernoulli",
+    "categorical",
     "gaussian",
+    "multinomial",
+    "negative_binomial",
+    "poisson",
 )
-
-# Share of `max_iter` over which the weight of the KL term rises to 1.
-KL_WARMUP = 0.1
 
 
 def resolve_likelihood(likelihood: Any, X: Any) -> str | dict[str, list[int]]:
-    """Find the columns of each likelihood by index, given by index, name or selector.
+    """Find the columns of each likelihood by index, given by index, name, mask or selector.
 
     Raises
     ------
     ValueError
-        If a likelihood is unknown, or a column has two.
+        If a likelihood or a column is unknown, or a column is named twice.
     """
     if isinstance(likelihood, str):
         return likelihood
@@ -46,13 +50,19 @@ def resolve_likelihood(likelihood: Any, X: Any) -> str | dict[str, list[int]]:
     resolved: dict[str, list[int]] = {}
     owner: dict[int, str] = {}
     for name, key in likelihood.items():
-        resolved[name] = sorted(column_indices(X, key))
+        try:
+            resolved[name] = sorted(column_indices(X, key))
+        except (IndexError, ValueError) as error:
+            raise ValueError(
+                f"likelihood gives columns to {name!r} that X does not have: {error}"
+            ) from error
         for column in resolved[name]:
-            if owner.setdefault(column, name) != name:
+            if column in owner:
                 raise ValueError(
                     f"likelihood gives column {column} to {owner[column]!r} and to {name!r}. "
                     "Name each column once."
                 )
+            owner[column] = name
     return resolved
 
 
@@ -78,35 +88,65 @@ class VAEDensityEstimator(
     activation : {"identity", "relu", "tanh", "logistic", "softplus", "elu", "silu"}, \
             default="relu"
         Activation of the hidden layers.
-    likelihood : {"auto", "bernoulli", "gaussian"}, default="auto"
-        Distribution of a feature given z. "auto" takes Bernoulli if every training value is 0 or 1,
-        Gaussian otherwise, and refuses sparse counts. "gaussian" has a mean and a variance for each
-        row and feature; it standardises columns inside, and its density is in the units of X. In
-        standardised units its variance is at least 0.001.
+    likelihood : {"auto", "bernoulli", "categorical", "gaussian", "multinomial", \
+            "negative_binomial", "poisson"} or dict, default="auto"
+        Distribution of a feature given z. A dict gives columns to each, by index, name, mask or
+        selector: ``{"categorical": [0, 3], "gaussian": make_column_selector("size")}``. Columns
+        that it does not name are described as by "auto".
+
+        - "auto": a table of nothing but 0 and 1 is Bernoulli; one of counts, more than half of them
+          0, negative binomial. Of any other table the columns with both 0 and 1 and nothing else
+          are Bernoulli, the others Gaussian.
+        - "bernoulli": 0, 1, or a probability in between. Any other value is a ValueError that names
+          the column; so is a 2 in a column that was 0 and 1 in training.
+        - "gaussian": real values, with a mean and a variance for each row and feature. Columns are
+          standardised inside; the density is in the units of X. In standardised units the variance
+          is at least 0.001.
+        - "poisson": counts, integers from 0 to 1e8, whose variance is their mean.
+        - "negative_binomial": counts whose variance m + m² / r is larger than their mean m.
+        - "multinomial": a row's counts given their sum, of which it says nothing. An empty row
+          scores 0. Takes no missing values.
+        - "categorical": codes, integers from 0, at most 1000 different ones a column. The codes
+          that a column lacks in training have probability 1 / (n_samples + 1) together.
+    autoregressive : bool or "auto", default="auto"
+        Let each Bernoulli feature depend on those before it too: its logit gains a weighted sum of
+        them, as in a fully visible belief network [3]_. The density is better for it where features
+        depend on each other beyond what z says, and seldom worse, since weights are shrunk by what
+        chance would make of them. "auto" does so for complete Bernoulli tables of at most 2000
+        features; True raises a ValueError for others.
+    n_training_draws : int, default=1
+        Draws of z for each row in a training step. 1 trains on the ELBO; more, on the
+        importance-weighted bound [2]_ with doubly reparameterised gradients [4]_: a better density,
+        for a time that grows with it.
     n_importance_samples : int, default=1
         Draws of z from which a row is scored. 1 scores the ELBO: the KL divergence in closed form,
         and the mean of log p(x|z) over ``2 * max(8, n_components)`` fixed draws. A larger number
         scores the importance-weighted bound [2]_, which is tighter. Read when scoring: it can be
         set after the fit.
+    n_refinement_steps : int, default=0
+        Natural-gradient steps that fit q(z|x) to each row before it is scored, starting from the
+        encoder's, on draws other than those that score it [5]_. Read when scoring.
     solver : {"adam", "sgd"}, default="adam"
         Optimiser; "sgd" is plain, without momentum.
-    alpha : float, default=0.0
-        Half of it times the sum of squared weights (not biases) is added to the training loss.
+    alpha : float, default=3.0
+        Half of it times the sum of the layers' squared weights (not biases), divided by the number
+        of training rows, is added to the training loss, a mean over rows: weights are normal a
+        priori, with variance 1 / alpha. In `partial_fit` all rows given so far count.
     batch_size : int, default=128
         Rows in a training step; the last step of an epoch takes what is left.
     learning_rate_init : float, default=0.003
         Learning rate.
-    max_iter : int, default=100
-        Largest number of epochs. Over the first tenth of them the weight of the KL divergence
-        in the loss rises linearly to 1.
+    max_iter : int, default=200
+        Largest number of epochs.
     tol : float, default=1e-4
         Training stops when the loss (see `early_stopping`) has not fallen by more than `tol` nats
-        in `n_iter_no_change` epochs; both count from the end of that rise.
+        in `n_iter_no_change` epochs.
     n_iter_no_change : int, default=10
         See `tol`.
-    early_stopping : bool, default=False
-        Hold out `validation_fraction` of the rows, stop on their negative ELBO instead of that of
-        the training rows, and keep the weights of the best epoch.
+    early_stopping : bool or "auto", default="auto"
+        Hold out `validation_fraction` of the rows, stop on minus their importance-weighted bound
+        with 8 draws instead of the loss of the training rows, and keep the weights of the best
+        epoch. "auto" does so with at least 200 rows.
     validation_fraction : float, default=0.1
         Share of rows held out by `early_stopping`.
     warm_start : bool, default=False
@@ -120,16 +160,17 @@ class VAEDensityEstimator(
 
     Attributes
     ----------
-    likelihood_ : str
-        The likelihood used.
+    likelihood_ : str or dict of str to ndarray of int
+        The likelihood used, or the columns of each.
     loss_curve_ : list of float
-        Mean negative ELBO of the training rows in each epoch, in nats: the sum of the next two.
+        Minus the mean bound of the training rows in each epoch, in nats: the sum of the next two.
     reconstruction_curve_ : list of float
-        Mean of -log p(x|z) in each epoch.
+        Mean of -log p(x|z) in each epoch; with several draws, what is left of the loss.
     kl_curve_ : list of float
-        Mean KL divergence of q(z|x) from the prior in each epoch, unweighted.
+        Mean KL divergence of q(z|x) from the prior in each epoch.
     validation_loss_curve_ : list of float
-        Mean negative ELBO of the validation rows in each epoch; empty if there are none.
+        Minus the mean importance-weighted bound of the validation rows after each epoch, with 8
+        draws; empty if there are none.
     n_iter_ : int
         Number of epochs trained.
     n_features_in_ : int
@@ -146,6 +187,12 @@ class VAEDensityEstimator(
     ----------
     .. [1] D. P. Kingma and M. Welling, "Auto-Encoding Variational Bayes", ICLR 2014.
     .. [2] Y. Burda, R. Grosse and R. Salakhutdinov, "Importance Weighted Autoencoders", ICLR 2016.
+    .. [3] B. J. Frey, G. E. Hinton and P. Dayan, "Does the wake-sleep algorithm produce good
+       density estimators?", NeurIPS 1995.
+    .. [4] G. Tucker, D. Lawson, S. Gu and C. J. Maddison, "Doubly Reparameterized Gradient
+       Estimators for Monte Carlo Objectives", ICLR 2019.
+    .. [5] Y. Kim, S. Wiseman, A. Miller, D. Sontag and A. Rush, "Semi-Amortized Variational
+       Autoencoders", ICML 2018.
 
     Examples
     --------
@@ -163,6 +210,7 @@ class VAEDensityEstimator(
     _parameter_constraints = NetworkEstimator._parameter_constraints | {
         "likelihood": [StrOptions({"auto", *LIKELIHOODS}), dict],
         "autoregressive": ["boolean", StrOptions({"auto"})],
+        "early_stopping": ["boolean", StrOptions({"auto"})],
         "n_training_draws": [Interval(Integral, 1, None, closed="left")],
         "n_importance_samples": [Interval(Integral, 1, None, closed="left")],
         "n_refinement_steps": [Interval(Integral, 0, None, closed="left")],
@@ -181,13 +229,13 @@ class VAEDensityEstimator(
         n_importance_samples=1,
         n_refinement_steps=0,
         solver="adam",
-        alpha=0.0,
+        alpha=3.0,
         batch_size=128,
         learning_rate_init=3e-3,
-        max_iter=100,
+        max_iter=200,
         tol=1e-4,
         n_iter_no_change=10,
-        early_stopping=False,
+        early_stopping="auto",
         validation_fraction=0.1,
         warm_start=False,
         random_state=None,
@@ -242,15 +290,14 @@ class VAEDensityEstimator(
         with restored_on_error(self):
             self._validate_parameters()
             resume = self.warm_start and hasattr(self, "_model")
-            n_warmup = 0.0 if resume else KL_WARMUP * self.max_iter
-            self._fit(X, X_val, resume=resume, max_iter=self.max_iter, n_warmup=n_warmup)
+            self._fit(X, X_val, resume=resume, max_iter=self.max_iter)
         return self
 
     def partial_fit(self, X, y=None):
         """Train for one epoch on a chunk of rows.
 
         All rows are trained on, whatever `early_stopping` says. The first chunk fixes likelihood
-        and scale. The KL divergence has its full weight.
+        and scale.
 
         Parameters
         ----------
@@ -274,21 +321,18 @@ class VAEDensityEstimator(
             self._fit(X, None, resume=hasattr(self, "_model"), max_iter=1, partial=True)
         return self
 
-    def _fit(self, X, X_val, *, resume, max_iter, n_warmup=0.0, partial=False):
-        from ._torch.objective import kl_weight
-
-        # Before X loses the names of its columns.
+    def _fit(self, X, X_val, *, resume, max_iter, partial=False):
+        table = validate_table(self, X, reset=not resume, allow_nan=True)
         self._column_likelihoods = resolve_likelihood(self.likelihood, X)
-        X = validate_table(self, X, reset=not resume, allow_nan=True)
+        X = table
         if X_val is not None:
             X_val = validate_table(self, X_val, reset=False, allow_nan=True)
         self._train(
             X,
             X_val,
             resume=resume,
-            hold_out=self.early_stopping and not partial,
+            hold_out=self._holds_out(X) and not partial,
             max_iter=max_iter,
-            term_weights=lambda epoch: (1.0, kl_weight(epoch, n_warmup)),
             partial=partial,
             keep_optimizer=partial or self.warm_start,
         )
@@ -297,6 +341,12 @@ class VAEDensityEstimator(
         terms = self._model.history.terms
         self.reconstruction_curve_ = [reconstruction for reconstruction, _ in terms]
         self.kl_curve_ = [kl for _, kl in terms]
+
+    def _holds_out(self, X: Any) -> bool:
+        """Whether `early_stopping` holds out rows of X."""
+        if self.early_stopping == "auto":
+            return X.shape[0] >= MIN_ROWS_TO_HOLD_OUT
+        return self.early_stopping
 
     def _architecture(self) -> dict[str, Any]:
         return super()._architecture() | {"likelihood": self._column_likelihoods}
@@ -317,7 +367,8 @@ class VAEDensityEstimator(
         Returns
         -------
         scores : ndarray of shape (n_samples,)
-            Nats; for Gaussian features a log-density in the units of X. Higher is more normal.
+            Nats; for Gaussian features a log-density in the units of X, for others a
+            log-probability. Higher is more normal.
 
         Raises
         ------
@@ -389,14 +440,18 @@ class VAEDensityEstimator(
         Returns
         -------
         X : ndarray of shape (n_samples, n_features)
-            Probabilities of a one (Bernoulli), or means in the units of X (Gaussian). Dense, also
-            after a sparse fit.
+            Means in the units of X; of Bernoulli features the probability of a one, of categorical
+            ones the likeliest code. Multinomial rows have the mean length of the training rows.
+            Dense, also after a sparse fit.
         """
         check_is_fitted(self)
         return self._model.decode(check_latent(Z, self._n_features_out), self.device)
 
     def sample(self, n_samples=1, random_state=None):
         """Draw rows from the model: z from the prior, then x from the decoder.
+
+        Multinomial rows have the mean length of the training rows, rounded; codes are among those
+        of the training rows.
 
         Parameters
         ----------
@@ -418,5 +473,5 @@ class VAEDensityEstimator(
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
+        tags.input_tags.allow_nan = self.likelihood != "multinomial"
         return tags

@@ -49,8 +49,11 @@ class VAEOutlierDetector(OutlierMixin, BaseEstimator):
     activation : {"identity", "relu", "tanh", "logistic", "softplus", "elu", "silu"}, \
             default="relu"
         Activation of the hidden layers.
-    likelihood : {"auto", "bernoulli", "gaussian"}, default="auto"
-        Distribution of a feature given z; see `VAEDensityEstimator`.
+    likelihood : {"auto", "bernoulli", "categorical", "gaussian", "multinomial", \
+            "negative_binomial", "poisson"} or dict, default="auto"
+        Distribution of a feature given z, or the columns of each; see `VAEDensityEstimator`. With
+        "multinomial", which says nothing about a row's length, an empty row is a ValueError: it
+        would look perfectly normal.
     n_importance_samples : int, default=1
         Draws of z from which a row is scored; 1 is the ELBO. Read by `fit`, because `offset_`
         belongs to it.
@@ -208,8 +211,8 @@ class VAEOutlierDetector(OutlierMixin, BaseEstimator):
         """
         with restored_on_error(self):
             validate_params(self, self._parameter_constraints)
-            likelihood = resolve_likelihood(self.likelihood, X)
             clean = validate_table(self, X, reset=True, allow_nan=True)
+            likelihood = resolve_likelihood(self.likelihood, X)
             self._cluster = self._find_cluster(clean, likelihood)
             self.outlier_score_ = "elbo" if self._cluster is None else "log_odds"
             self.density_ = self._fit_density(clean, likelihood)
@@ -223,13 +226,14 @@ class VAEOutlierDetector(OutlierMixin, BaseEstimator):
         return self
 
     def _find_cluster(self, X: Any, likelihood: Any) -> MinorityCluster | None:
-        """Find the cluster that "log_odds" needs; None says that the score is "elbo"."""
-        if self.outlier_score == "elbo":
-            return None
+        """Check X, and find the cluster that "log_odds" needs; None means the score "elbo"."""
         from ._torch.likelihoods import Bernoulli, has_missing, make_likelihood
 
         model = make_likelihood(likelihood, X)
         model.check(X)
+        refuse_empty(X, model.name)
+        if self.outlier_score == "elbo":
+            return None
         cluster = None
         obstacle = f"the likelihood of this one is {model.name}"
         if has_missing(X):
@@ -277,6 +281,7 @@ class VAEOutlierDetector(OutlierMixin, BaseEstimator):
         return self._score_samples(validate_table(self, X, reset=False, allow_nan=True))
 
     def _score_samples(self, X: Any) -> np.ndarray:
+        refuse_empty(X, self.density_.likelihood_)
         if self._cluster is not None:
             refuse_missing(X)
         scores = self.density_._score_samples(X)
@@ -331,12 +336,12 @@ class VAEOutlierDetector(OutlierMixin, BaseEstimator):
             contributions : {ndarray, CSR matrix} of shape (n_samples, n_features)
                 Nats; a negative one makes the row more of an outlier. For sparse X a CSR matrix
                 with the same stored entries: what each changes against a zero in its place. For
-                dense Bernoulli features likewise (0 where x is 0), and for dense Gaussian ones
-                their log-density.
+                dense Bernoulli features and counts likewise (0 where x is 0), for dense Gaussian
+                features their log-density, for categorical ones their log-probability.
                 With "log_odds" less what the same entries add to the cluster's log-probability.
             baseline : ndarray of shape (n_samples,)
                 Score of a row of zeros, but for `latent`, where contributions are relative to it;
-                else 0.
+                log N! for multinomial rows of N counts; else 0.
             latent : ndarray of shape (n_samples,)
                 Minus the KL divergence, or its importance-weighted counterpart.
 
@@ -349,6 +354,7 @@ class VAEOutlierDetector(OutlierMixin, BaseEstimator):
         X = validate_table(self, X, reset=False, allow_nan=True)
         if self._cluster is not None:
             refuse_missing(X)
+        refuse_empty(X, self.density_.likelihood_)
         explanation = self.density_._feature_contributions(X)
         if self._cluster is not None:
             inside = self._cluster.inside
@@ -361,7 +367,7 @@ class VAEOutlierDetector(OutlierMixin, BaseEstimator):
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
-        tags.input_tags.allow_nan = True
+        tags.input_tags.allow_nan = self.likelihood != "multinomial"
         return tags
 
 
@@ -371,6 +377,19 @@ def refuse_missing(X: Any) -> None:
         raise ValueError(
             "X has missing values, but the detector was fitted on rows without any, and scores "
             "log-odds against a cluster. Fit it with outlier_score='elbo', or fill them in."
+        )
+
+
+def refuse_empty(X: Any, likelihood: Any) -> None:
+    """Raise a ValueError if a row has no counts and the likelihood is given their number."""
+    if likelihood != "multinomial":
+        return
+    empty = np.flatnonzero(np.asarray(X.sum(axis=1)).ravel() == 0)
+    if len(empty):
+        raise ValueError(
+            f"Row {empty[0]} of X is empty. likelihood='multinomial' says nothing about a row's "
+            "length, so it would look perfectly normal. Remove it, or use likelihood='poisson' or "
+            "'negative_binomial', which do."
         )
 
 

@@ -267,6 +267,25 @@ def test_tabular_prints_methods_that_share_no_set_with_the_norm(tmp_path):
     assert "| iforest | 25.00 | 25.00 |  |  |  | 1 | 1 | 1.00 |" in printed
 
 
+# -- imputation.py --------------------------------------------------------------------------------
+
+
+def test_imputation_measures_errors_in_units_of_the_variance(tmp_path):
+    write_tables(tmp_path / "tables")
+    arguments = ["--data", "tables", "--csv", "results.csv", "--sets", "line", "ring"]
+    printed = printed_by("imputation.py", tmp_path, *arguments, "--seeds", "0", "1")
+    text = (tmp_path / "results.csv").read_text(encoding="utf-8")
+    assert text.startswith("dataset,method,seed,error,seconds\n")
+    rows = read_rows(text)
+    assert len(rows) == 12
+    # The only column of the line is predicted by nothing; those of the ring by their signs at most.
+    for method in ("mean", "iterative"):
+        assert values(rows, "error", method=method) == pytest.approx([1] * 4, rel=0.3)
+    assert re.search(r"\n\| line \| [\d.]+ ± [\d.]+ \|.*\n\| ring ", printed)
+    printed_by("imputation.py", tmp_path, *arguments, "--methods", "mean", "--seeds", "0")
+    assert (tmp_path / "results.csv").read_text(encoding="utf-8") == text
+
+
 # -- what cannot run ------------------------------------------------------------------------------
 
 

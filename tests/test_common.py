@@ -17,6 +17,7 @@ from skvae import (
     ConformalOutlierDetector,
     OutlierClassifier,
     VAEDensityEstimator,
+    VAEImputer,
     VAEOutlierDetector,
     _autoencoder,
     _base,
@@ -45,8 +46,11 @@ class SeenBefore(OutlierMixin, BaseEstimator):
         AutoencoderTransformer(early_stopping=True),
         VAEDensityEstimator(),
         VAEDensityEstimator(likelihood="gaussian"),
+        VAEDensityEstimator(likelihood={"gaussian": [0]}),
         VAEDensityEstimator(n_importance_samples=5),
         VAEDensityEstimator(early_stopping=True, hidden_layer_sizes=(16, 8)),
+        VAEImputer(),
+        VAEImputer(add_indicator=True, likelihood={"gaussian": [0]}),
         VAEOutlierDetector(),
         VAEOutlierDetector(likelihood="gaussian"),
         VAEOutlierDetector(contamination=0.1),
@@ -76,20 +80,40 @@ def test_promise_01_scikit_learn_checks_pass(estimator, check):
         VAEDensityEstimator(likelihood="bernoulli"),
         VAEDensityEstimator(likelihood="bernoulli", n_importance_samples=5),
         VAEOutlierDetector(likelihood="bernoulli", contamination=0.1),
+        VAEDensityEstimator(likelihood={"bernoulli": [0]}),
+        VAEOutlierDetector(likelihood={"bernoulli": [0]}, contamination=0.1),
     ]
 )
 def test_promise_01_scikit_learn_checks_pass_in_the_unit_interval(estimator, check, monkeypatch):
     """The checks' tables hold real values; these configurations see them squashed into [0, 1)."""
+    map_tables(monkeypatch, lambda values: np.abs(values) / (1 + np.abs(values)))
+    check(estimator)
 
-    def squashed(estimator, X, *, reset):
-        X = _base.validate_table(estimator, X, reset=reset)
-        values = X.data if sp.issparse(X) else X
-        values = np.abs(values) / (1 + np.abs(values))
+
+@parametrize_with_checks(
+    [
+        VAEDensityEstimator(likelihood="poisson"),
+        VAEDensityEstimator(likelihood="multinomial"),
+        VAEOutlierDetector(likelihood="negative_binomial"),
+        VAEOutlierDetector(likelihood={"categorical": [0]}, contamination=0.1),
+    ]
+)
+def test_promise_01_scikit_learn_checks_pass_on_counts(estimator, check, monkeypatch):
+    """These configurations see the values of the checks' tables rounded to counts."""
+    map_tables(monkeypatch, lambda values: np.floor(2 * np.abs(values)))
+    check(estimator)
+
+
+def map_tables(monkeypatch, function):
+    """Let the estimators see a function of the values of each table."""
+
+    def mapped(*args, **options):
+        X = _base.validate_table(*args, **options)
+        values = function(X.data if sp.issparse(X) else X)
         return sp.csr_matrix((values, X.indices, X.indptr), X.shape) if sp.issparse(X) else values
 
     for module in (_autoencoder, _density, _outlier):
-        monkeypatch.setattr(module, "validate_table", squashed)
-    check(estimator)
+        monkeypatch.setattr(module, "validate_table", mapped)
 
 
 ESTIMATORS = [
@@ -97,6 +121,7 @@ ESTIMATORS = [
     ConformalOutlierDetector,
     OutlierClassifier,
     VAEDensityEstimator,
+    VAEImputer,
     VAEOutlierDetector,
 ]
 

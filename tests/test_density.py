@@ -7,6 +7,7 @@ import scipy.sparse as sp
 from sklearn.model_selection import GridSearchCV
 
 from skvae import VAEDensityEstimator
+from skvae._torch.models import N_VALIDATION_DRAWS, DensityModel
 
 QUICK = {"max_iter": 3, "random_state": 0}
 
@@ -45,7 +46,7 @@ def test_score_is_the_mean_over_rows(binary_rows):
 
 def test_fitted_attributes(binary_rows):
     X = pd.DataFrame(binary_rows, columns=list("abcdefgh"))
-    density = VAEDensityEstimator(**QUICK).fit(X)
+    density = VAEDensityEstimator(early_stopping=False, **QUICK).fit(X)
     assert density.likelihood_ == "bernoulli"
     assert density.n_iter_ == len(density.loss_curve_) == 3
     assert density.n_features_in_ == 8
@@ -100,7 +101,8 @@ def test_given_validation_rows_stop_the_training(binary_rows):
     density = VAEDensityEstimator(max_iter=300, learning_rate_init=1e-2, random_state=0)
     density.fit(train, X_val=X_val)
     assert density.n_iter_ < 300
-    best = min(density.validation_loss_curve_[30:])
+    best = min(density.validation_loss_curve_)
+    density.set_params(n_importance_samples=N_VALIDATION_DRAWS)
     assert -density.score(X_val) == pytest.approx(best, rel=1e-5)
 
 
@@ -110,6 +112,22 @@ def test_validation_rows_are_checked(binary_rows):
         density.fit(binary_rows, X_val=np.full((2, 8), 3.0))
     with pytest.raises(ValueError, match="features"):
         density.fit(binary_rows, X_val=binary_rows[:, :4])
+
+
+@pytest.mark.parametrize(("n_rows", "n_validated"), [(199, 0), (200, 20)])
+def test_early_stopping_is_automatic_from_200_rows(n_rows, n_validated, binary_rows, monkeypatch):
+    seen = []
+    validation_loss = DensityModel.validation_loss
+    monkeypatch.setattr(
+        DensityModel,
+        "validation_loss",
+        lambda model, X: seen.append(len(X)) or validation_loss(model, X),
+    )
+    density = VAEDensityEstimator(**QUICK).fit(binary_rows[:n_rows])
+    assert len(density.validation_loss_curve_) == len(seen) == (3 if n_validated else 0)
+    assert set(seen) <= {n_validated}
+    density.set_params(early_stopping=False).fit(binary_rows[:n_rows])
+    assert density.validation_loss_curve_ == []
 
 
 def test_early_stopping_needs_a_row_to_train_on():
@@ -168,7 +186,7 @@ def test_warm_start_refuses_another_architecture(binary_rows):
 def test_sgd_and_weight_decay(binary_rows):
     plain, decayed = (
         VAEDensityEstimator(solver="sgd", alpha=alpha, max_iter=20, random_state=0).fit(binary_rows)
-        for alpha in (0.0, 10.0)
+        for alpha in (0.0, 3000.0)
     )
     norms = [
         sum(p.norm().item() for p in density._model.network.parameters() if p.ndim == 2)
@@ -217,3 +235,55 @@ def test_readonly_sparse_tables(sparse_rows):
     density = VAEDensityEstimator(**QUICK).fit(frozen)
     np.testing.assert_array_equal(density.score_samples(frozen), expected)
     np.testing.assert_allclose(density.score_samples(frozen[:1]), expected[:1], rtol=1e-12)
+
+
+def test_autoregression_is_automatic_for_complete_binary_tables(binary_rows, real_rows):
+    def uses_it(X, **parameters):
+        density = VAEDensityEstimator(**parameters, **QUICK).fit(X)
+        return density._model.network.autoregression is not None
+
+    assert uses_it(binary_rows)
+    assert not uses_it(binary_rows, autoregressive=False)
+    assert not uses_it(real_rows)
+    with_missing = binary_rows.copy()
+    with_missing[3, 2] = np.nan
+    assert not uses_it(with_missing)
+    assert uses_it(sp.csr_matrix((20, 2000)))
+    assert not uses_it(sp.csr_matrix((20, 2001)))
+
+
+@pytest.mark.parametrize(
+    ("X", "reason"),
+    [
+        (np.array([[0.5, 1.0], [0.2, 3.0]]), "the likelihood is gaussian"),
+        (np.array([[0.0, 1.0], [np.nan, 1.0]]), "values are missing"),
+        (sp.csr_matrix((3, 2001)), "X has 2001 features"),
+    ],
+)
+def test_autoregression_says_where_it_cannot_be(X, reason):
+    with pytest.raises(ValueError, match=f"{reason}.*Use autoregressive='auto'"):
+        VAEDensityEstimator(autoregressive=True, **QUICK).fit(X)
+
+
+def test_autoregressive_sparse_and_dense_rows_agree(binary_rows):
+    X = sp.csr_matrix(binary_rows)
+    dense, sparse = (VAEDensityEstimator(**QUICK).fit(table) for table in (binary_rows, X))
+    np.testing.assert_allclose(sparse.score_samples(X), dense.score_samples(binary_rows), rtol=1e-5)
+    np.testing.assert_allclose(dense.score_samples(X), dense.score_samples(binary_rows))
+    assert sp.issparse(sparse.sample(5, random_state=0))
+
+
+def test_refined_scores_do_not_depend_on_company(real_rows):
+    density = VAEDensityEstimator(n_refinement_steps=5, n_importance_samples=10, **QUICK)
+    scores = density.fit(real_rows).score_samples(real_rows)
+    alone = np.concatenate([density.score_samples(row[None]) for row in real_rows[:20]])
+    np.testing.assert_allclose(alone, scores[:20], rtol=1e-11)
+    backwards = density.score_samples(real_rows[::-1])[::-1]
+    np.testing.assert_allclose(backwards, scores, rtol=1e-11)
+
+
+def test_refined_contributions_add_up(binary_rows):
+    density = VAEDensityEstimator(n_refinement_steps=5, **QUICK).fit(binary_rows)
+    parts = density._feature_contributions(binary_rows)
+    total = parts.baseline + parts.contributions.sum(axis=1) + parts.latent
+    np.testing.assert_allclose(total, density.score_samples(binary_rows), atol=1e-9)

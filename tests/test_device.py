@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from skvae import AutoencoderTransformer, VAEDensityEstimator
+from skvae._density import LIKELIHOODS
 from skvae._torch.device import scoring_device, training_device
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
@@ -22,7 +23,7 @@ def test_auto_takes_what_there_is():
 
 
 @needs_cuda
-@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
+@pytest.mark.parametrize("likelihood", [*LIKELIHOODS, {"poisson": [0, 3], "gaussian": [1]}])
 @pytest.mark.parametrize("n_importance_samples", [1, 10])
 @pytest.mark.parametrize("is_sparse", [False, True])
 def test_gpu_and_cpu_score_alike(likelihood, n_importance_samples, is_sparse, sparse_rows):

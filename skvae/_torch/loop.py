@@ -18,6 +18,9 @@ from .networks import Linear
 from .objective import MAX_ROWS
 from .sparse import Table
 
+# Span of the moving average of the weights that are validated.
+AVERAGED_EPOCHS = 5
+
 # Rows of a table to the terms of their loss, each (n_rows,).
 RowLosses = Callable[[Table], tuple[Tensor, ...]]
 
@@ -64,27 +67,25 @@ def make_optimizer(
 
 def train_epoch(
     row_losses: RowLosses,
-    weights: tuple[float, ...],
     X: Table,
     optimizer: torch.optim.Optimizer,
     generator: Generator,
     batch_size: int,
 ) -> tuple[float, ...]:
-    """One pass over all rows in random order; the mean of each unweighted term over the rows.
+    """One pass over all rows in random order; the mean of each term of the loss over the rows.
 
     A batch is worked off in pieces of at most `MAX_ROWS` rows, whose gradients add up.
     """
     n_rows = X.shape[0]
     order = torch.randperm(n_rows, generator=generator).numpy()
-    totals = np.zeros(len(weights))
+    totals: Any = 0.0
     for start in range(0, n_rows, batch_size):
         batch = order[start : start + batch_size]
         optimizer.zero_grad()
         for piece in np.split(batch, range(MAX_ROWS, len(batch), MAX_ROWS)):
             sums = [term.sum() for term in row_losses(X[piece])]
-            weighted = [weight * term for weight, term in zip(weights, sums, strict=True)]
-            (torch.stack(weighted).sum() / len(batch)).backward()
-            totals += [term.item() for term in sums]
+            (torch.stack(sums).sum() / len(batch)).backward()
+            totals = totals + np.array([term.item() for term in sums])
         optimizer.step()
         if not np.isfinite(totals).all():
             break
@@ -94,7 +95,6 @@ def train_epoch(
 def train(
     network: nn.Module,
     row_losses: RowLosses,
-    term_weights: Callable[[int], tuple[float, ...]],
     X: Table,
     *,
     optimizer: torch.optim.Optimizer,
@@ -105,11 +105,11 @@ def train(
     validate: Callable[[], float] | None = None,
     verbose: bool = False,
 ) -> History:
-    """Train in place for at most `max_iter` epochs.
+    """Train in place for at most `max_iter` epochs on the sum of the terms of `row_losses`.
 
-    `term_weights(epoch)` weighs the terms of the loss in an epoch, counted from 1. Once all weights
-    are 1, training stops on a plateau of the loss; with `validate`, on a plateau of what that
-    returns, and the weights of the best epoch come back. Ctrl-C stops early, with a warning.
+    Training stops on a plateau of the loss; with `validate`, on a plateau of what that returns when
+    the network has the moving average of its weights, and the best average comes back. Ctrl-C stops
+    early, with a warning.
 
     Raises
     ------
@@ -117,23 +117,25 @@ def train(
         If the loss or a weight is no longer finite.
     """
     history = History()
+    average: dict[str, Tensor] = {}
     best_state: dict[str, Tensor] | None = None
     progress = tqdm(range(1, max_iter + 1), disable=not verbose, unit="epoch")
     try:
         for epoch in progress:
-            weights = term_weights(epoch)
-            terms = train_epoch(row_losses, weights, X, optimizer, generator, batch_size)
+            terms = train_epoch(row_losses, X, optimizer, generator, batch_size)
             loss = sum(terms)
             check_finite(loss, network, epoch, optimizer.param_groups[0]["lr"])
             history.terms.append(terms)
             if validate is not None:
+                live = copy.deepcopy(network.state_dict())
+                average = moving_average(average, live, epoch)
+                network.load_state_dict(average)
                 loss = validate()
                 history.validation.append(loss)
+                if loss < plateau.best:
+                    best_state = copy.deepcopy(average)
+                network.load_state_dict(live)
             progress.set_postfix(loss=f"{loss:.4g}")
-            if min(weights) < 1:
-                continue
-            if validate is not None and loss < plateau.best:
-                best_state = copy.deepcopy(network.state_dict())
             if plateau.update(loss):
                 break
     except KeyboardInterrupt:
@@ -148,6 +150,20 @@ def train(
     if best_state is not None:
         network.load_state_dict(best_state)
     return history
+
+
+def moving_average(
+    average: dict[str, Tensor], state: dict[str, Tensor], epoch: int
+) -> dict[str, Tensor]:
+    """Average of the weights after each epoch, the last `AVERAGED_EPOCHS` or so counting most.
+
+    It is nearer to the minimum than the weights, which steps in noisy directions keep away from it
+    (Polyak and Juditsky, 1992).
+    """
+    share = 1 / min(epoch, AVERAGED_EPOCHS)
+    return {
+        name: torch.lerp(average.get(name, value), value, share) for name, value in state.items()
+    }
 
 
 def check_finite(loss: float, network: nn.Module, epoch: int, learning_rate: float) -> None:

@@ -30,6 +30,7 @@ from .objective import (
     Posterior,
     elbo_noise,
     elbo_terms,
+    expected_mean,
     expected_terms,
     importance_noise,
     importance_weighted_terms,
@@ -61,7 +62,7 @@ class TrainingOptions:
 MAX_AUTOREGRESSIVE_FEATURES = 2000
 
 # Draws from which the rows that stop the training are scored.
-N_VALIDATION_DRAWS = 32
+N_VALIDATION_DRAWS = 8
 
 # Rows drawn at each latent point for the mean of an autoregressive model.
 N_MEAN_DRAWS = 64
@@ -123,7 +124,6 @@ class Model(ABC):
         X: Table,
         X_val: Table | None,
         options: TrainingOptions,
-        term_weights: Callable[[int], tuple[float, ...]],
         *,
         partial: bool,
         keep_optimizer: bool,
@@ -142,7 +142,6 @@ class Model(ABC):
         history = train(
             self.network,
             self.row_losses,
-            term_weights,
             X,
             optimizer=optimizer,
             generator=self.generator,
@@ -249,7 +248,7 @@ class DensityModel(Model):
         autoregression = self.network.autoregression
         if autoregression is not None and options.solver == "adam":
             # Adam's steps are in units of the gradient's spread over batches, in which a mean over
-            # all rows has a standard error of sqrt(batch_size / n_rows): a weight stays zero until
+            # all rows has a standard error of sqrt(batch_size / n_rows): a weight shrinks unless
             # its gradient is more than that.
             error = math.sqrt(min(1.0, options.batch_size / self.n_rows_seen))
             threshold = options.learning_rate_init * error
@@ -283,7 +282,7 @@ class DensityModel(Model):
         network = self.scorer(device)
         noise = self._noise(n_importance_samples)
         parts = []
-        for rows in blocks(X, rows_per_block(X.shape[1], len(noise))):
+        for rows in blocks(X, rows_per_block(self.network.n_features, len(noise))):
             x = self._prepare(rows, network)
             q = self._posterior(x, network, n_refinement_steps)
             score, weights = log_density(
@@ -301,6 +300,30 @@ class DensityModel(Model):
             parts.append([part.cpu().numpy() for part in (baseline, entries, latent)])
         baselines, all_entries, latents = map(np.concatenate, zip(*parts, strict=True))
         return baselines, all_entries, latents
+
+    def impute(
+        self,
+        X: np.ndarray,
+        *,
+        n_importance_samples: int,
+        n_refinement_steps: int = 0,
+        device: str,
+    ) -> np.ndarray:
+        """Mean of each value, missing or not, given the values that its row has."""
+        self.check(X)
+        network = self.scorer(device)
+        noise = self._noise(n_importance_samples)
+
+        def means(rows: Table) -> Tensor:
+            x = self._prepare(rows, network)
+            q = self._posterior(x, network, n_refinement_steps)
+            _, weights = log_density(
+                network, self.likelihood, x, q, noise, importance_weighted=n_importance_samples > 1
+            )
+            mean = expected_mean(network, self.likelihood, x, q, noise, weights)
+            return self.likelihood.to_table(mean)
+
+        return self._by_blocks(means, X, len(noise))
 
     def encode(self, X: Table, device: str) -> np.ndarray:
         """Posterior means, (n_rows, n_components)."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
+from torch.autograd.function import once_differentiable
 
-from .sparse import Batch, CSRBatch
+from .sparse import Batch, CSRBatch, stored_entries
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "identity": lambda x: x,
@@ -24,6 +26,9 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 # exp(15) is about 3e6: no posterior needs more, and a row far from the data cannot overflow.
 MAX_LOG_VARIANCE = 15.0
+
+# Share of non-zeros in dense rows below which a product by index is faster than that of matrices.
+MAX_SPARSE_SHARE = 0.1
 
 
 def multiply(x: Batch, weight: Tensor) -> Tensor:
@@ -55,35 +60,46 @@ class Linear(nn.Module):
         return F.linear(x, self.weight.T, self.bias)
 
 
+class AboveDiagonal(torch.autograd.Function):
+    """A weight that is zero on and below the diagonal, and stays so: its gradient is, too."""
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor) -> Tensor:
+        return weight.view_as(weight)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return gradient.triu_(1)
+
+
 class Autoregression(nn.Module):
     """What each feature's logit owes to the features before it: `x @ weight`.
 
-    Only the part of the weight above the diagonal counts, so that p(x|z) stays a distribution, the
-    product of p(x_j | x_1 ... x_(j-1), z).
+    The weight is zero on and below the diagonal, so that p(x|z) stays a distribution, the product
+    of p(x_j | x_1 ... x_(j-1), z).
     """
 
     def __init__(self, n_features: int):
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(n_features, n_features))
 
-    def strict(self) -> Tensor:
-        """Weight with zeros on and below the diagonal."""
-        return self.weight.triu(1)
-
     def forward(self, x: Batch) -> Tensor:
-        return multiply(x, self.strict())
+        if isinstance(x, Tensor) and x.count_nonzero() < MAX_SPARSE_SHARE * x.numel():
+            x = stored_entries(x)
+        return multiply(x, AboveDiagonal.apply(self.weight))
 
     @torch.no_grad()
     def shrink(self, threshold: float) -> None:
         """Move every weight towards zero by the threshold, and no further than zero."""
-        self.weight.copy_(F.softshrink(self.weight, threshold))
+        self.weight.sub_(self.weight.clamp(-threshold, threshold))
 
     def sample(self, logits: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
         """Rows drawn feature after feature, and the probability of each one given those before it.
 
         `logits` is (..., n_features), what z says; `uniform` holds draws that broadcast with it.
         """
-        weight = self.strict()
+        weight = self.weight
         x, probabilities = torch.zeros_like(logits + uniform), torch.zeros_like(logits + uniform)
         for j in range(logits.shape[-1]):
             logit = logits[..., j] + x[..., :j] @ weight[:j, j]

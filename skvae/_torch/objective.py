@@ -44,11 +44,6 @@ def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
     return (mean**2 + log_variance.exp() - 1 - log_variance).sum(-1) / 2
 
 
-def kl_weight(epoch: int, n_warmup: float) -> float:
-    """Weight of the KL term in `epoch` (from 1): rises linearly to 1 over `n_warmup` epochs."""
-    return min(1.0, epoch / n_warmup) if n_warmup > 0 else 1.0
-
-
 def squared_error(y: Tensor, x: Batch) -> Tensor:
     """Sum over features of (x - y)^2, (n_rows,); a CSR `x` is not written out."""
     if isinstance(x, Tensor):
@@ -252,3 +247,17 @@ def expected_terms(
         spread = weight[:, target.rows] if isinstance(target, CSRBatch) else weight[..., None]
         sums = (sums[0] + (weight * baseline).sum(0), sums[1] + (spread * entries).sum(0))
     return sums
+
+
+@torch.no_grad()
+def expected_mean(
+    network: VAE, likelihood: Likelihood, x: Batch, q: Posterior, noise: Tensor, weights: Tensor
+) -> Tensor:
+    """`Likelihood.mean` of each row, averaged over the draws from q(z|x) as in `expected_terms`."""
+    mean: Any = 0.0
+    start = 0
+    for outputs, log_ratio in decoded_draws(network, x, q, noise):
+        weight = weights[start : start + len(log_ratio)]
+        start += len(weight)
+        mean = mean + (weight[..., None] * likelihood.mean(outputs)).sum(0)
+    return mean

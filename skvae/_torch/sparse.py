@@ -81,6 +81,13 @@ def csr_batch(rows: sp.csr_matrix) -> CSRBatch:
     )
 
 
+def stored_entries(x: Tensor) -> CSRBatch:
+    """The non-zeros of dense rows."""
+    rows, columns = x.nonzero(as_tuple=True)
+    offsets = torch.searchsorted(rows, torch.arange(len(x) + 1, device=x.device))
+    return CSRBatch(columns, x[rows, columns], rows, offsets, x.shape[1])
+
+
 def sum_entries(entries: Tensor, batch: Batch) -> Tensor:
     """Sum the entries of each row, with any number of leading dimensions.
 

@@ -54,8 +54,8 @@ class SparseBernoulliTerms(torch.autograd.Function):
         logits, rows, columns, values = ctx.saved_tensors
         d_logits = torch.sigmoid(logits).mul_(-d_baseline[..., None])
         n_rows, n_features = logits.shape[-2:]
-        at_stored = (d_entries * values).reshape(-1, len(columns))
         flat = d_logits.view(-1, n_rows * n_features)
+        at_stored = (d_entries * values).view(len(flat), -1)
         flat.index_add_(1, rows * n_features + columns, at_stored)
         return d_logits, None, None, None
 

@@ -36,7 +36,9 @@ class Categorical(Likelihood):
 
     def start(self, X: Table) -> list[np.ndarray]:
         self.unknown_ = 1 / (X.shape[0] + 1)
-        self.codes_, biases = [], []
+        X = X.tocsc() if sp.issparse(X) else X
+        self.codes_: list[Tensor] = []
+        biases = []
         for j in range(X.shape[1]):
             codes, counts = known_codes(X, j)
             if len(codes) > self.MAX_CODES:

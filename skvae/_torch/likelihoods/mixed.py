@@ -13,8 +13,8 @@ from ..sparse import Batch, CSRBatch, Table
 from .base import Likelihood
 
 
-def as_tensor(x: Batch) -> Tensor:
-    """Promise the type checker that a batch is dense, as those that were written out are."""
+def as_tensor(x: Batch | None) -> Tensor:
+    """Promise the type checker a tensor, as batches that were written out are and give."""
     assert isinstance(x, Tensor)
     return x
 
@@ -78,7 +78,9 @@ class Mixed(Likelihood):
         return torch.cat([as_tensor(part.inputs(part_x)) for part, part_x in self._split(x)], -1)
 
     def is_empty(self, x: Batch) -> Tensor:
-        return torch.stack([as_tensor(part.is_empty(part_x)) for part, part_x in self._split(x)]).all(0)
+        return torch.stack(
+            [as_tensor(part.is_empty(part_x)) for part, part_x in self._split(x)]
+        ).all(0)
 
     def terms(self, outputs: Sequence[Tensor], x: Batch) -> tuple[Tensor, Tensor]:
         terms = [

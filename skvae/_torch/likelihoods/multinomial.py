@@ -31,7 +31,7 @@ class Multinomial(Counts):
         refuse(
             X,
             np.isnan(stored_values(X)),
-            "likelihood='multinomial' takes no missing values, because it is given a row's sum",
+            "likelihood='multinomial' takes no missing values (NaN): it is given a row's sum",
             "Fill them in, or use likelihood='poisson' or 'negative_binomial'.",
             self.columns,
         )

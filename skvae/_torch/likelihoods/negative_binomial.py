@@ -29,9 +29,11 @@ class NegativeBinomial(Counts):
         (log_means,) = super().start(X)
         mean, deviation = column_moments(X)
         largest = np.exp(self.MAX_LOG_R)
+        excess = deviation**2 - mean
         # By moments; a column that varies no more than a Poisson one has the largest r.
-        excess = np.maximum(deviation**2 - mean, mean**2 / largest + np.finfo(float).tiny)
-        return [log_means, np.log(np.clip(mean**2 / excess, 1 / largest, largest))]
+        r = np.full_like(mean, largest)
+        np.divide(mean**2, excess, out=r, where=excess > 0)
+        return [log_means, np.log(r.clip(1 / largest, largest))]
 
     def parameters(self, outputs: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Log m and log r, within their bounds."""

@@ -1,0 +1,184 @@
+"""Density estimation on binary tables: the DEBD sets, or any others of that form.
+
+    python -m pip install -c constraints.txt -e ".[benchmarks]"
+    python benchmarks/density.py FOLDER --published debd.csv --csv density.csv
+    python benchmarks/density.py FOLDER --quality --seeds 0 --sets dna plants
+
+Reads every ``*.npz`` in the folder: train, valid and test, packed by ``numpy.packbits(axis=1)``,
+and n_features. One fit on train for each seed with default settings. With ``--quality``, one for
+each point of `GRID`, all else being `QUALITY`; valid stops the training and chooses the point. Test
+is scored by the ELBO and by the importance-weighted bound with 1000 draws: mean nats a row, higher
+is better. Seconds are those of the fit. ``times plain`` holds them against the same network without
+what the defaults add (the autoregressive part and held-out rows), trained for as many epochs.
+
+``--published`` is a table with a row for each set and a column for each method.
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from results import Results, mean_and_sd, print_table
+
+from skvae import VAEDensityEstimator
+
+N_IMPORTANCE_SAMPLES = 1000
+QUALITY = {
+    "n_components": 16,
+    "autoregressive": True,
+    "n_training_draws": 8,
+    "max_iter": 1000,
+    "n_iter_no_change": 15,
+}
+GRID = [{"hidden_layer_sizes": (256,)}, {"hidden_layer_sizes": (256, 256)}]
+COLUMNS = [
+    "dataset",
+    "setting",
+    "seed",
+    "valid",
+    "elbo",
+    "iw",
+    "seconds",
+    "epochs",
+    "plain_seconds",
+]
+KEY = COLUMNS[:3]
+HEADER = [
+    "set",
+    "seeds",
+    "valid, IW-1000",
+    "test, ELBO",
+    "test, IW-1000",
+    "VAE recipe",
+    "best published",
+    "fit, s",
+    "times plain",
+    "epochs",
+]
+# The published column that the default settings are held against.
+PEER = "cm-tpm VAE (latent 4), IW-1000 bound"
+
+
+def load(file):
+    """Rows of train, valid and test, as float arrays of zeros and ones."""
+    with np.load(file) as data:
+        n_features = int(data["n_features"])
+        return [
+            np.unpackbits(data[part], axis=1)[:, :n_features].astype(np.float64)
+            for part in ("train", "valid", "test")
+        ]
+
+
+def timed_fit(density, X, **fit_params):
+    """Seconds of a fit."""
+    start = time.perf_counter()
+    density.fit(X, **fit_params)
+    return time.perf_counter() - start
+
+
+def measure(file, setting, seed):
+    """Bounds on the log-likelihood of valid and test, and seconds."""
+    train, valid, test = load(file)
+    if setting == "quality":
+        grid = [VAEDensityEstimator(random_state=seed, **QUALITY, **point) for point in GRID]
+        seconds = sum(timed_fit(density, train, X_val=valid) for density in grid)
+        density = min(grid, key=lambda density: min(density.validation_loss_curve_))
+        plain_seconds = float("nan")
+    else:
+        density = VAEDensityEstimator(random_state=seed)
+        seconds = timed_fit(density, train)
+        plain = VAEDensityEstimator(
+            autoregressive=False,
+            early_stopping=False,
+            max_iter=density.n_iter_,
+            tol=0,
+            n_iter_no_change=density.n_iter_,
+            random_state=seed,
+        )
+        plain_seconds = timed_fit(plain, train)
+    elbo = density.score(test)
+    density.set_params(n_importance_samples=N_IMPORTANCE_SAMPLES)
+    return {
+        "valid": density.score(valid),
+        "elbo": elbo,
+        "iw": density.score(test),
+        "seconds": seconds,
+        "epochs": density.n_iter_,
+        "plain_seconds": plain_seconds,
+    }
+
+
+def published(path):
+    """Best published number of each set, and that of the peer, both by set."""
+    if path is None:
+        return pd.Series(dtype=float), pd.Series(dtype=float)
+    frame = pd.read_csv(path, index_col="dataset")
+    frame = frame[~frame.index.str.startswith("#")].astype(float)
+    bounds = [column for column in frame if "NOT a bound" not in column]
+    return frame[bounds].max(axis=1), frame[PEER]
+
+
+def report(results, path):
+    """Print a markdown table for each setting, means over seeds."""
+    best, peer = published(path)
+    frame = results.frame()
+    for setting, runs in frame.groupby("setting"):
+        rows = []
+        for dataset, of_set in runs.groupby("dataset"):
+            iw = of_set["iw"].mean()
+            rows.append(
+                [
+                    dataset,
+                    len(of_set),
+                    f"{of_set['valid'].mean():.2f}",
+                    mean_and_sd(of_set["elbo"].mean(), of_set["elbo"].std(), 2),
+                    mean_and_sd(iw, of_set["iw"].std(), 2),
+                    verdict(iw, peer.get(dataset)),
+                    verdict(iw, best.get(dataset)),
+                    f"{of_set['seconds'].median():.0f}",
+                    f"{(of_set['seconds'] / of_set['plain_seconds']).median():.2f}",
+                    f"{of_set['epochs'].median():.0f}",
+                ]
+            )
+        print_table(setting, HEADER, rows)
+
+
+def verdict(ours, theirs):
+    """Their figure, and whether ours reaches it."""
+    if theirs is None or np.isnan(theirs):
+        return ""
+    return f"{theirs:.2f} {'reached' if round(ours, 2) >= theirs else 'missed'}"
+
+
+def main():
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", help="folder of *.npz files")
+    parser.add_argument("--quality", action="store_true", help="the setting for quality")
+    parser.add_argument("--published", help="csv file of published figures")
+    parser.add_argument("--csv", help="file of results, gone on with if it is there")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--sets", nargs="+", help="parts of the names of the sets")
+    arguments = parser.parse_args()
+
+    setting = "quality" if arguments.quality else "default"
+    results = Results(arguments.csv, COLUMNS, KEY)
+    files = sorted(Path(arguments.folder).glob("*.npz"))
+    if arguments.sets is not None:
+        files = [file for file in files if any(name in file.stem for name in arguments.sets)]
+    for seed in arguments.seeds:
+        for file in files:
+            run = {"dataset": file.stem, "setting": setting, "seed": seed}
+            if run not in results:
+                results.add([run | measure(file, setting, seed)])
+    if arguments.quality:
+        print(f"quality: {QUALITY}, grid: {GRID}")
+    report(results, arguments.published)
+
+
+if __name__ == "__main__":
+    main()

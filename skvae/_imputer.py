@@ -1,0 +1,281 @@
+"""Filling in missing values by a density."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
+from sklearn.impute import MissingIndicator
+from sklearn.utils import Tags
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from ._base import restored_on_error
+from ._compat import validate_params
+from ._density import VAEDensityEstimator, resolve_likelihood
+
+
+class VAEImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
+    """Fills in missing values (NaN) by their mean given the values that the row has.
+
+    Fits a `VAEDensityEstimator` to the values that are there, and averages what its decoder says of
+    those that are not over draws of z, each weighted by how well it explains the row [1]_:
+
+        sum_k w_k E[x_missing | z_k],  w_k proportional to p(x_observed|z_k) p(z_k) / q(z_k|x).
+
+    Values that are there come back as they are. A row's result depends on nothing but the row.
+
+    Parameters
+    ----------
+    n_components : int, default=8
+        Number of latent dimensions.
+    hidden_layer_sizes : array-like of int, default=(128,)
+        Sizes of the encoder's hidden layers; the decoder mirrors them. () for none.
+    activation : {"identity", "relu", "tanh", "logistic", "softplus", "elu", "silu"}, \
+            default="relu"
+        Activation of the hidden layers.
+    likelihood : str or dict, default="auto"
+        Distribution of a feature given z; see `VAEDensityEstimator`. A missing code of a
+        "categorical" column becomes the likeliest one, any other value a mean: of a column of
+        zeros and ones the probability of a one.
+    n_training_draws : int, default=10
+        Draws of z for each row in a training step: more than 1 train on the importance-weighted
+        bound, as in [1]_.
+    n_importance_samples : int, default=256
+        Draws of z that are weighted and averaged for a row with missing values. 1 averages without
+        weights over the draws that score the ELBO. Read when values are filled in: it can be set
+        after the fit.
+    n_refinement_steps : int, default=0
+        Steps that fit q(z|x) to each row before z is drawn; see `VAEDensityEstimator`. Read when
+        values are filled in.
+    solver : {"adam", "sgd"}, default="adam"
+        Optimiser; "sgd" is plain, without momentum.
+    alpha : float, default=3.0
+        Half of it times the sum of the layers' squared weights (not biases), divided by the number
+        of training rows, is added to the training loss, a mean over rows.
+    batch_size : int, default=128
+        Rows in a training step; the last step of an epoch takes what is left.
+    learning_rate_init : float, default=0.003
+        Learning rate.
+    max_iter : int, default=500
+        Largest number of epochs.
+    tol : float, default=1e-4
+        Training stops when the loss has not fallen by more than `tol` nats in `n_iter_no_change`
+        epochs.
+    n_iter_no_change : int, default=50
+        See `tol`.
+    early_stopping : bool or "auto", default="auto"
+        Stop on the loss of rows held out of the training instead, and keep the weights of the best
+        epoch. "auto" does so with at least 200 rows.
+    validation_fraction : float, default=0.1
+        Share of rows held out by `early_stopping`.
+    add_indicator : bool, default=False
+        Append a column that says where values were missing for each column that had missing values
+        in `fit`, as `sklearn.impute.SimpleImputer` does.
+    random_state : int, RandomState instance or None, default=None
+        Determines initialisation, shuffling, noise and the validation split.
+    verbose : bool or int, default=False
+        Show a progress bar.
+    device : {"auto", "cpu", "cuda", "mps"}, default="cpu"
+        Where to train and compute; "auto" takes a GPU where there is one.
+
+    Attributes
+    ----------
+    density_ : VAEDensityEstimator
+        The density of the rows: scores, loss curves and samples come from there.
+    indicator_ : sklearn.impute.MissingIndicator or None
+        What `add_indicator` appends; None without it.
+    n_iter_ : int
+        Number of epochs trained.
+    n_features_in_ : int
+        Number of features seen in `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of features seen in `fit`, if X had string names.
+
+    See Also
+    --------
+    VAEDensityEstimator : Scores rows with missing values by the values that they have.
+    sklearn.impute.IterativeImputer : Predicts each column linearly from the others.
+
+    Notes
+    -----
+    Values are taken to be missing at random: whether one is may depend on the values that the row
+    has, but not on the one that is missing.
+
+    A column without any value in `fit` is filled with 0, and says nothing about the others.
+
+    References
+    ----------
+    .. [1] P.-A. Mattei and J. Frellsen, "MIWAE: Deep Generative Modelling and Imputation of
+       Incomplete Data Sets", ICML 2019, equations 10 to 12.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skvae import VAEImputer
+    >>> X = np.tile([[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]], (100, 1))
+    >>> X[:20, 0] = np.nan
+    >>> imputer = VAEImputer(n_components=1, random_state=0).fit(X)
+    >>> imputer.transform([[np.nan, 1, 0], [np.nan, 0, 1]]).round()
+    array([[1., 1., 0.],
+           [0., 0., 1.]])
+    """
+
+    density_: VAEDensityEstimator
+
+    _parameter_constraints = VAEDensityEstimator._parameter_constraints | {
+        "add_indicator": ["boolean"],
+    }
+
+    def __init__(
+        self,
+        n_components=8,
+        *,
+        hidden_layer_sizes=(128,),
+        activation="relu",
+        likelihood="auto",
+        n_training_draws=10,
+        n_importance_samples=256,
+        n_refinement_steps=0,
+        solver="adam",
+        alpha=3.0,
+        batch_size=128,
+        learning_rate_init=3e-3,
+        max_iter=500,
+        tol=1e-4,
+        n_iter_no_change=50,
+        early_stopping="auto",
+        validation_fraction=0.1,
+        add_indicator=False,
+        random_state=None,
+        verbose=False,
+        device="cpu",
+    ):
+        self.n_components = n_components
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.likelihood = likelihood
+        self.n_training_draws = n_training_draws
+        self.n_importance_samples = n_importance_samples
+        self.n_refinement_steps = n_refinement_steps
+        self.solver = solver
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.learning_rate_init = learning_rate_init
+        self.max_iter = max_iter
+        self.tol = tol
+        self.n_iter_no_change = n_iter_no_change
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.add_indicator = add_indicator
+        self.random_state = random_state
+        self.verbose = verbose
+        self.device = device
+
+    def fit(self, X, y=None):
+        """Learn the density of the values that are there.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Training rows; NaN is a missing value.
+        y : Ignored
+            Present for API consistency.
+
+        Returns
+        -------
+        self : VAEImputer
+            The fitted imputer.
+
+        Raises
+        ------
+        ValueError
+            If a parameter or value is not allowed, or the training diverges. The imputer is then as
+            it was before.
+        """
+        with restored_on_error(self):
+            self._validate_parameters()
+            table = self._validate_table(X, reset=True)
+            likelihood = resolve_likelihood(self.likelihood, X)
+            parameters = self.get_params(deep=False)
+            del parameters["add_indicator"]
+            parameters |= {"likelihood": likelihood, "autoregressive": False}
+            self.density_ = VAEDensityEstimator(**parameters).fit(table)
+            if hasattr(self, "feature_names_in_"):
+                self.density_.feature_names_in_ = self.feature_names_in_
+            self.n_iter_ = self.density_.n_iter_
+            self.indicator_ = None
+            if self.add_indicator:
+                self.indicator_ = MissingIndicator(error_on_new=False).fit(table)
+            self._without_values = np.isnan(table).all(axis=0)
+        return self
+
+    def transform(self, X):
+        """Fill in the missing values.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows; NaN is a missing value, in whichever column.
+
+        Returns
+        -------
+        X_filled : ndarray of shape (n_samples, n_features) or \
+                (n_samples, n_features + n_features_with_missing)
+            The rows without a missing value, the indicator's columns behind them with
+            `add_indicator`.
+
+        Raises
+        ------
+        ValueError
+            If X has another number of features, or a value the likelihood does not allow.
+        """
+        check_is_fitted(self)
+        self._validate_parameters()
+        X = self._validate_table(X, reset=False)
+        X_filled = X.copy()
+        missing = np.isnan(X)
+        rows = missing.any(axis=1)
+        if rows.any():
+            means = self.density_._model.impute(
+                np.where(self._without_values, np.nan, X[rows]),
+                n_importance_samples=self.n_importance_samples,
+                n_refinement_steps=self.n_refinement_steps,
+                device=self.device,
+            )
+            means[:, self._without_values] = 0
+            X_filled[missing] = means[missing[rows]]
+        if self.indicator_ is None:
+            return X_filled
+        return np.hstack([X_filled, self.indicator_.transform(X)])
+
+    def get_feature_names_out(self, input_features=None):
+        """Names of the columns that `transform` returns.
+
+        Parameters
+        ----------
+        input_features : array-like of str, default=None
+            Names of the columns of X; if None, those of `fit`, or else x0, x1 and so on.
+
+        Returns
+        -------
+        feature_names_out : ndarray of str
+            The same names, and those of the indicator's columns.
+        """
+        names = super().get_feature_names_out(input_features)
+        if self.indicator_ is None:
+            return names
+        return np.concatenate([names, self.indicator_.get_feature_names_out(names)])
+
+    def _validate_parameters(self) -> None:
+        validate_params(self, self._parameter_constraints)
+
+    def _validate_table(self, X: Any, *, reset: bool) -> np.ndarray:
+        return validate_data(
+            self, X, reset=reset, dtype=np.float64, order="C", ensure_all_finite="allow-nan"
+        )
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags

@@ -1,0 +1,66 @@
+"""Zeros and ones."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from skeleton import AS_TABLE, LikelihoodTests, fitted, log_prob, prepared, random_outputs
+from torch.distributions import Bernoulli as TorchBernoulli
+
+from skvae._torch.likelihoods import Bernoulli
+
+
+class TestBernoulli(LikelihoodTests):
+    make = Bernoulli
+
+    def table(self):
+        rng = np.random.RandomState(0)
+        X = (rng.uniform(size=(200, 6)) < [0.1, 0.5, 0.9, 0.3, 0, 0.2]) * 1.0
+        X[3] = 0
+        return X
+
+    def reference(self, likelihood, outputs, X):
+        return TorchBernoulli(logits=outputs[0]).log_prob(torch.from_numpy(X)).numpy()
+
+    def variance(self, likelihood, outputs):
+        p = torch.sigmoid(outputs[0])
+        return p * (1 - p)
+
+    def two_groups(self, rng, second):
+        p = np.tile([[0.1, 0.9, 0.5], [0.9, 0.1, 0.5]], 8)
+        return (rng.uniform(size=(len(second), 24)) < p[second * 1]) * 1.0
+
+    def test_sums_to_one_over_all_binary_vectors(self):
+        X = np.array(list(itertools.product([0.0, 1.0], repeat=6)))
+        outputs = [torch.linspace(-3, 2, 6, dtype=torch.float64).expand(64, 6)]
+        total = log_prob(Bernoulli(), outputs, X).exp().sum()
+        assert total.item() == pytest.approx(1, abs=1e-12)
+
+    def test_starts_from_the_marginals(self, X):
+        likelihood, biases = fitted(Bernoulli(), X)
+        expected = (X.sum(axis=0) + 0.5) / (len(X) + 1)
+        np.testing.assert_allclose(likelihood.mean(biases), expected, atol=1e-12)
+
+    @AS_TABLE
+    @pytest.mark.parametrize("wrong", [-0.5, 2.0])
+    def test_refuses_a_value_and_names_its_column(self, as_table, wrong):
+        X = np.zeros((4, 5))
+        X[2, 3] = wrong
+        with pytest.raises(ValueError, match=f"column 3 has {wrong:g}.*likelihood='gaussian'"):
+            Bernoulli().check(as_table(X))
+        with pytest.raises(ValueError, match=f"column 13 has {wrong:g}"):
+            Bernoulli(np.arange(10, 15)).check(as_table(X))
+
+    def test_probabilities_are_taken(self, X):
+        likelihood, biases = fitted(Bernoulli(), X)
+        outputs = random_outputs(biases, len(X))
+        half = log_prob(likelihood, outputs, X / 2)
+        expected = (log_prob(likelihood, outputs, X) + log_prob(likelihood, outputs, X * 0)) / 2
+        torch.testing.assert_close(half, expected, rtol=0, atol=1e-10)
+
+    def test_encoder_reads_the_marginal_of_a_missing_value(self):
+        X = np.array([[1.0], [0.0], [np.nan], [1.0]])
+        likelihood, _ = fitted(Bernoulli(), X)
+        read = likelihood.inputs(prepared(likelihood, X))[:, 0].tolist()
+        assert read == pytest.approx([1, 0, 2.5 / 4, 1])

@@ -1,0 +1,81 @@
+"""Real values."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+from skeleton import AS_TABLE, LikelihoodTests, fitted, log_prob, prepared
+from torch.distributions import Normal
+
+from skvae._torch.likelihoods import Gaussian
+from skvae._torch.likelihoods.base import column_moments
+
+
+class TestGaussian(LikelihoodTests):
+    make = Gaussian
+
+    def table(self):
+        rng = np.random.RandomState(0)
+        rows = rng.randn(200, 2) @ rng.randn(2, 4) * [1, 10, 0.1, 5] + rng.randn(200, 4) * 0.3 + 7
+        return np.column_stack([rows, np.full(200, 5.0)])
+
+    def reference(self, likelihood, outputs, X):
+        mean = likelihood.mean(outputs)
+        scale = np.append(self.table()[:, :4].std(axis=0), 1)
+        deviation = likelihood.variance(outputs).sqrt() * torch.from_numpy(scale)
+        return Normal(mean, deviation).log_prob(torch.from_numpy(X)).numpy()
+
+    def variance(self, likelihood, outputs):
+        return likelihood.variance(outputs) * likelihood.scale_**2
+
+    def two_groups(self, rng, second):
+        means = np.array([[10.0, -2.0, 0.5], [13.0, 2.0, 0.5]])
+        return means[second * 1] + rng.randn(len(second), 3) * 0.5
+
+    def test_integrates_to_one(self):
+        likelihood, _ = fitted(Gaussian(), np.array([[1.0], [5.0]]))
+        support = np.linspace(-100, 100, 20_001)[:, None]
+        outputs = [torch.full((20_001, 1), value, dtype=torch.float64) for value in (0.3, -1.0)]
+        total = log_prob(likelihood, outputs, support).exp().sum() * 0.01
+        assert total.item() == pytest.approx(1, abs=1e-10)
+
+    def test_variance_never_falls_below_its_floor(self):
+        outputs = [torch.zeros(3), torch.full((3,), -1e6)]
+        assert (Gaussian().variance(outputs) >= Gaussian.MIN_VARIANCE).all()
+
+    def test_starts_from_the_mean_and_unit_variance(self, X):
+        likelihood, biases = fitted(Gaussian(), X)
+        np.testing.assert_allclose(likelihood.mean(biases), X.mean(axis=0), rtol=1e-12)
+        np.testing.assert_allclose(likelihood.variance(biases), 1, atol=1e-12)
+
+    def test_column_moments_of_sparse_rows_are_those_of_dense_ones(self):
+        X = sp.random(50, 12, density=0.3, format="csr", random_state=np.random.RandomState(0))
+        for sparse, dense in zip(column_moments(X), column_moments(X.toarray()), strict=True):
+            np.testing.assert_allclose(sparse, dense, atol=1e-14)
+
+    def test_column_moments_leave_missing_values_out(self):
+        X = np.array([[1.0, np.nan], [np.nan, np.nan], [4.0, np.nan]])
+        mean, deviation = column_moments(X)
+        assert mean.tolist() == [2.5, 0]
+        assert deviation.tolist() == [1.5, 0]
+
+    @pytest.mark.parametrize("constant", [0.0, 3.0, 1e8 / 3])
+    def test_constant_column_is_not_scaled(self, constant):
+        X = np.column_stack([np.full(20, constant), np.arange(20.0)])
+        likelihood, _ = fitted(Gaussian(), X)
+        assert likelihood.scale_[0] == 1
+        assert likelihood.scale_[1] == pytest.approx(X[:, 1].std())
+
+    @AS_TABLE
+    def test_refuses_a_column_whose_variance_overflows(self, as_table):
+        X = as_table(np.array([[1.0, 1e300], [2.0, -1e300], [0.0, 0.0]]))
+        with pytest.raises(ValueError, match="column 1 are so large"):
+            fitted(Gaussian(), X)
+        with pytest.raises(ValueError, match="column 7 are so large"):
+            fitted(Gaussian(np.array([4, 7])), X)
+
+    def test_encoder_reads_the_mean_of_a_missing_value(self):
+        X = np.array([[1.0], [3.0], [np.nan]])
+        likelihood, _ = fitted(Gaussian(), X)
+        read = likelihood.inputs(prepared(likelihood, X))[:, 0].tolist()
+        assert read == pytest.approx([-1, 1, 0])

@@ -1,0 +1,84 @@
+"""The autoregressive part: what a feature owes to those before it."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+from torch import Generator
+
+from skvae import VAEDensityEstimator
+from skvae._torch.networks import Autoregression
+from skvae._torch.sparse import as_batch
+
+
+@pytest.fixture
+def autoregression():
+    module = Autoregression(4).double()
+    weight = torch.randn(4, 4, generator=Generator().manual_seed(0), dtype=torch.float64)
+    module.weight.data.copy_(weight.triu(1))
+    return module
+
+
+@pytest.mark.parametrize("as_table", [np.asarray, sp.csr_matrix])
+def test_a_feature_depends_on_those_before_it_alone(autoregression, as_table):
+    X = np.array([[1.0, 0, 1, 1], [0, 0, 0, 0], [0, 1, 0, 1]])
+    weight = autoregression.weight.detach().numpy()
+    expected = [[sum(row[i] * weight[i, j] for i in range(j)) for j in range(4)] for row in X]
+    found = autoregression(as_batch(as_table(X)))
+    np.testing.assert_allclose(found.detach(), expected, atol=1e-14)
+
+
+def test_what_is_not_above_the_diagonal_gets_no_gradient(autoregression):
+    autoregression(torch.ones(2, 4, dtype=torch.float64)).sum().backward()
+    gradient = autoregression.weight.grad
+    assert (gradient.tril() == 0).all()
+    assert (gradient[np.triu_indices(4, 1)] != 0).all()
+
+
+def test_weight_stays_zero_on_and_below_the_diagonal(binary_rows):
+    density = VAEDensityEstimator(2, max_iter=5, random_state=0).fit(binary_rows)
+    weight = density._model.network.autoregression.weight.detach()
+    assert (weight.tril() == 0).all()
+    assert (weight != 0).any()
+
+
+def test_shrink_is_soft_thresholding(autoregression):
+    before = autoregression.weight.detach().clone()
+    autoregression.shrink(0.5)
+    expected = before.sign() * (before.abs() - 0.5).clamp(min=0)
+    torch.testing.assert_close(autoregression.weight.detach(), expected, rtol=0, atol=1e-15)
+    assert (expected == 0).any()
+    assert (expected != 0).any()
+
+
+@torch.no_grad()
+def test_samples_follow_the_chain_rule(autoregression):
+    logits = torch.tensor([0.3, -0.5, 0.8, 0.1], dtype=torch.float64)
+    uniform = torch.rand(40_000, 4, generator=Generator().manual_seed(0), dtype=torch.float64)
+    x, p = autoregression.sample(logits, uniform)
+    torch.testing.assert_close(p, torch.sigmoid(logits + autoregression(x)), rtol=0, atol=1e-12)
+    frequencies = np.bincount((x.numpy() @ [8, 4, 2, 1]).astype(int), minlength=16) / len(x)
+    everything = torch.tensor([[i >> 3 & 1, i >> 2 & 1, i >> 1 & 1, i & 1] for i in range(16)])
+    everything = everything.double()
+    shifted = logits + autoregression(everything)
+    exact = (everything * shifted - torch.nn.functional.softplus(shifted)).sum(-1).exp().numpy()
+    assert exact.sum() == pytest.approx(1, abs=1e-12)
+    assert (np.abs(frequencies - exact) < 5 * np.sqrt(exact * (1 - exact) / len(x))).all()
+
+
+def test_independent_features_keep_weights_near_zero():
+    rng = np.random.RandomState(0)
+    X = (rng.uniform(size=(2000, 10)) < 0.3).astype(float)
+    density = VAEDensityEstimator(2, early_stopping=False, max_iter=40, random_state=0).fit(X)
+    weight = density._model.network.autoregression.weight.detach().numpy()
+    # Without shrinkage it is about 0.07.
+    assert np.abs(weight[np.triu_indices(10, 1)]).mean() < 0.02
+
+
+def test_a_copied_feature_gets_a_large_weight():
+    rng = np.random.RandomState(0)
+    X = (rng.uniform(size=(2000, 10)) < 0.3).astype(float)
+    X[:, 7] = X[:, 2]
+    density = VAEDensityEstimator(2, max_iter=60, random_state=0).fit(X)
+    weight = density._model.network.autoregression.weight.detach().numpy()
+    assert np.unravel_index(np.abs(weight).argmax(), weight.shape) == (2, 7)
