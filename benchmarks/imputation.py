@@ -46,7 +46,7 @@ OURS = {
     "skvae-elbo": {"n_training_draws": 1},
     "skvae-all-rows": {"early_stopping": False},
     "skvae-alpha-0": {"alpha": 0},
-    "skvae-alpha-30": {"alpha": 30},
+    "skvae-alpha-0.05": {"alpha": 0.05},
     "skvae-16-draws": {"n_importance_samples": 16},
     "skvae-unweighted": {"n_importance_samples": 1},
 }

@@ -128,10 +128,8 @@ class VAEDensityEstimator(
         encoder's, on draws other than those that score it [5]_. Read when scoring.
     solver : {"adam", "sgd"}, default="adam"
         Optimiser; "sgd" is plain, without momentum.
-    alpha : float, default=3.0
-        Half of it times the sum of the layers' squared weights (not biases), divided by the number
-        of training rows, is added to the training loss, a mean over rows: weights are normal a
-        priori, with variance 1 / alpha. In `partial_fit` all rows given so far count.
+    alpha : float, default=0.001
+        Half of it times the sum of squared weights (not biases) is added to the training loss.
     batch_size : int, default=128
         Rows in a training step; the last step of an epoch takes what is left.
     learning_rate_init : float, default=0.003
@@ -229,7 +227,7 @@ class VAEDensityEstimator(
         n_importance_samples=1,
         n_refinement_steps=0,
         solver="adam",
-        alpha=3.0,
+        alpha=0.001,
         batch_size=128,
         learning_rate_init=3e-3,
         max_iter=200,

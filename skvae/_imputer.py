@@ -50,9 +50,8 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         values are filled in.
     solver : {"adam", "sgd"}, default="adam"
         Optimiser; "sgd" is plain, without momentum.
-    alpha : float, default=3.0
-        Half of it times the sum of the layers' squared weights (not biases), divided by the number
-        of training rows, is added to the training loss, a mean over rows.
+    alpha : float, default=0.005
+        Half of it times the sum of squared weights (not biases) is added to the training loss.
     batch_size : int, default=128
         Rows in a training step; the last step of an epoch takes what is left.
     learning_rate_init : float, default=0.003
@@ -138,7 +137,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         n_importance_samples=256,
         n_refinement_steps=0,
         solver="adam",
-        alpha=3.0,
+        alpha=0.005,
         batch_size=128,
         learning_rate_init=3e-3,
         max_iter=500,

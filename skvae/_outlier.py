@@ -59,10 +59,8 @@ class VAEOutlierDetector(OutlierMixin, BaseEstimator):
         belongs to it.
     solver : {"adam", "sgd"}, default="adam"
         Optimiser; "sgd" is plain, without momentum.
-    alpha : float, default=30.0
-        Half of it times the sum of the layers' squared weights (not biases), divided by the number
-        of training rows, is added to the training loss, a mean over rows: weights are normal a
-        priori, with variance 1 / alpha.
+    alpha : float, default=0.01
+        Half of it times the sum of squared weights (not biases) is added to the training loss.
         More of it makes a coarser density, which learns less of what the rows should not hold.
     batch_size : int, default=128
         Rows in a training step; the last step of an epoch takes what is left.
@@ -154,7 +152,7 @@ class VAEOutlierDetector(OutlierMixin, BaseEstimator):
         likelihood="auto",
         n_importance_samples=1,
         solver="adam",
-        alpha=30.0,
+        alpha=0.01,
         batch_size=128,
         learning_rate_init=3e-3,
         max_iter=100,

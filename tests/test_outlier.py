@@ -13,6 +13,8 @@ from skvae._cluster import find_minority_cluster
 from skvae._outlier import threshold
 from skvae.datasets import fetch_sms_spam, make_messages
 
+# What a detector's density is fitted with, other than a density by itself.
+DETECTOR = {"alpha": 0.01, "autoregressive": False, "early_stopping": False}
 QUICK = {"max_iter": 3, "random_state": 0}
 
 
@@ -39,9 +41,7 @@ def test_elbo_scores_are_those_of_a_density_of_all_rows(binary_rows):
     detector.fit(binary_rows)
     scores = detector.score_samples(binary_rows)
     np.testing.assert_array_equal(detector.density_.score_samples(binary_rows), scores)
-    alone = VAEDensityEstimator(
-        alpha=30.0, autoregressive=False, n_importance_samples=3, **QUICK
-    ).fit(binary_rows)
+    alone = VAEDensityEstimator(**DETECTOR, n_importance_samples=3, **QUICK).fit(binary_rows)
     np.testing.assert_array_equal(alone.score_samples(binary_rows), scores)
 
 
@@ -53,7 +53,7 @@ def test_log_odds_are_those_of_the_density_against_the_cluster(contaminated):
     )
     normal = contaminated[~cluster.suspects(contaminated)]
     density = (
-        VAEDensityEstimator(alpha=30.0, autoregressive=False, **QUICK)
+        VAEDensityEstimator(**DETECTOR, **QUICK)
         .fit(normal)
         .score_samples(contaminated)
     )
@@ -85,7 +85,7 @@ def test_binary_rows_without_a_cluster_are_scored_by_the_elbo(binary_rows):
     detector = VAEOutlierDetector(**QUICK).fit(X)
     assert detector.outlier_score_ == "elbo"
     expected = (
-        VAEDensityEstimator(alpha=30.0, autoregressive=False, **QUICK).fit(X).score_samples(X)
+        VAEDensityEstimator(**DETECTOR, **QUICK).fit(X).score_samples(X)
     )
     np.testing.assert_array_equal(detector.score_samples(X), expected)
     with pytest.raises(ValueError, match="needs a tight cluster.*none was found"):

@@ -508,7 +508,7 @@ def test_promise_13_interrupt_keeps_the_weights_so_far(binary_rows, monkeypatch)
     # Python leaves SIGINT alone where its parent ignores it, as a shell does for background jobs.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        with pytest.warns(UserWarning, match="interrupted in epoch 5 of 100"):
+        with pytest.warns(UserWarning, match="interrupted in epoch 5 of 200"):
             density.fit(binary_rows)
     finally:
         signal.signal(signal.SIGINT, before)

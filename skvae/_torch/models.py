@@ -160,9 +160,10 @@ class Model(ABC):
             self._optimizer_state = {"solver": options.solver, "state": state}
 
     def make_optimizer(self, options: TrainingOptions) -> torch.optim.Optimizer:
-        """Make the optimiser of the loss: a mean over rows, so the penalty is divided by theirs."""
-        alpha = options.alpha / self.n_rows_seen
-        return make_optimizer(self.network, options.solver, options.learning_rate_init, alpha)
+        """Make the optimiser of the network's parameters."""
+        return make_optimizer(
+            self.network, options.solver, options.learning_rate_init, options.alpha
+        )
 
     def scorer(self, device: str) -> Any:
         """Float64 copy of the network on the device to score on."""
