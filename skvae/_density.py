@@ -139,7 +139,7 @@ class VAEDensityEstimator(
     tol : float, default=1e-4
         Training stops when the loss (see `early_stopping`) has not fallen by more than `tol` nats
         in `n_iter_no_change` epochs.
-    n_iter_no_change : int, default=10
+    n_iter_no_change : int, default=20
         See `tol`.
     early_stopping : bool or "auto", default="auto"
         Hold out `validation_fraction` of the rows, stop on minus their importance-weighted bound
@@ -232,7 +232,7 @@ class VAEDensityEstimator(
         learning_rate_init=3e-3,
         max_iter=200,
         tol=1e-4,
-        n_iter_no_change=10,
+        n_iter_no_change=20,
         early_stopping="auto",
         validation_fraction=0.1,
         warm_start=False,
