@@ -286,6 +286,40 @@ def test_imputation_measures_errors_in_units_of_the_variance(tmp_path):
     assert (tmp_path / "results.csv").read_text(encoding="utf-8") == text
 
 
+# -- density.py -----------------------------------------------------------------------------------
+
+
+def write_binary_sets(folder):
+    """Two sets: independent fair coins, whose density nobody can beat, and pairs of equal ones."""
+    folder.mkdir()
+    rng = np.random.RandomState(0)
+    coins = [(rng.uniform(size=(n, 6)) < 0.5).astype(np.uint8) for n in (1500, 100, 500)]
+    for name, parts in {"coins": coins, "pairs": [np.repeat(X, 2, axis=1) for X in coins]}.items():
+        packed = [np.packbits(X, axis=1) for X in parts]
+        arrays = dict(zip(("train", "valid", "test"), packed, strict=True))
+        np.savez(folder / f"{name}.npz", n_features=parts[0].shape[1], **arrays)
+
+
+def test_density_is_that_of_coins(tmp_path):
+    write_binary_sets(tmp_path / "sets")
+    peer = '"cm-tpm VAE (latent 4), IW-1000 bound"'
+    published = f"dataset,other,{peer}\n#provenance,memory,rerun\ncoins,-4.0,-99\npairs,-99,\n"
+    (tmp_path / "published.csv").write_text(published, encoding="utf-8")
+    arguments = ["sets", "--published", "published.csv", "--csv", "results.csv", "--seeds", "0"]
+    printed = printed_by("density.py", tmp_path, *arguments)
+    text = (tmp_path / "results.csv").read_text(encoding="utf-8")
+    rows = read_rows(text)
+    truth = -6 * np.log(2)
+    for row, tolerance in zip(rows, (0.15, 1.5), strict=True):
+        assert truth - tolerance < float(row["iw"]) < truth + 0.02
+        assert float(row["elbo"]) < float(row["iw"]) + 0.02
+    assert [row["dataset"] for row in rows] == ["coins", "pairs"]
+    assert re.search(r"\| coins \| 1 \| .* \| -99.00 reached \| -4.00 missed \| ", printed)
+    assert re.search(r"\| pairs \| 1 \| .* \|  \| -99.00 reached \| ", printed)
+    assert printed_by("density.py", tmp_path, *arguments) == printed
+    assert (tmp_path / "results.csv").read_text(encoding="utf-8") == text
+
+
 # -- what cannot run ------------------------------------------------------------------------------
 
 

@@ -52,11 +52,7 @@ def test_log_odds_are_those_of_the_density_against_the_cluster(contaminated):
         contaminated, np.random.RandomState(0).randint(np.iinfo(np.int32).max)
     )
     normal = contaminated[~cluster.suspects(contaminated)]
-    density = (
-        VAEDensityEstimator(**DETECTOR, **QUICK)
-        .fit(normal)
-        .score_samples(contaminated)
-    )
+    density = VAEDensityEstimator(**DETECTOR, **QUICK).fit(normal).score_samples(contaminated)
     share, inside = cluster.share, cluster.inside.log_prob(contaminated)
     expected = density + np.log(1 - share) - inside - np.log(share)
     np.testing.assert_allclose(detector.score_samples(contaminated), expected, rtol=1e-12)
@@ -84,9 +80,7 @@ def test_binary_rows_without_a_cluster_are_scored_by_the_elbo(binary_rows):
     X = (rng.uniform(size=(300, 8)) < 0.3).astype(float)
     detector = VAEOutlierDetector(**QUICK).fit(X)
     assert detector.outlier_score_ == "elbo"
-    expected = (
-        VAEDensityEstimator(**DETECTOR, **QUICK).fit(X).score_samples(X)
-    )
+    expected = VAEDensityEstimator(**DETECTOR, **QUICK).fit(X).score_samples(X)
     np.testing.assert_array_equal(detector.score_samples(X), expected)
     with pytest.raises(ValueError, match="needs a tight cluster.*none was found"):
         VAEOutlierDetector(outlier_score="log_odds", **QUICK).fit(X)
