@@ -95,8 +95,8 @@ class VAEDensityEstimator(
         that it does not name are described as by "auto".
 
         - "auto": a table of nothing but 0 and 1 is Bernoulli; one of counts, more than half of them
-          0, negative binomial. Of any other table the columns with both 0 and 1 and nothing else
-          are Bernoulli, the others Gaussian.
+          0 and 1 the commonest of the others, negative binomial. Of any other table the columns
+          with both 0 and 1 and nothing else are Bernoulli, the others Gaussian.
         - "bernoulli": 0, 1, or a probability in between. Any other value is a ValueError that names
           the column; so is a 2 in a column that was 0 and 1 in training.
         - "gaussian": real values, with a mean and a variance for each row and feature. Columns are

@@ -37,11 +37,16 @@ def in_unit_interval(X: Table) -> bool:
 
 
 def is_count(X: Table) -> bool:
-    """Whether the values are counts, more than half of them 0."""
+    """Whether the values are counts, more than half of them 0, and 1 the commonest of the others.
+
+    Grey values of pixels and codes are integers too, but 1 is not the commonest.
+    """
     values = stored_values(X)
-    n_positive = np.count_nonzero(values > 0)
+    if not_a_count(values).any():
+        return False
+    positive, n_each = np.unique(values[values > 0], return_counts=True)
     n_values = np.prod(X.shape, dtype=float) - np.count_nonzero(np.isnan(values))
-    return not not_a_count(values).any() and n_positive < n_values / 2
+    return n_each.sum() < n_values / 2 and positive[n_each.argmax()] == 1
 
 
 def binary_columns(X: Table) -> np.ndarray:

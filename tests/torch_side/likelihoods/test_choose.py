@@ -28,6 +28,9 @@ def test_every_likelihood_has_a_public_name():
         # Counts: more than half of them zeros, and not less.
         ([[0.0, 3.0, 0.0], [1.0, 0.0, 0.0]], {"negative_binomial": [0, 1, 2]}),
         ([[0.0, 3.0], [2.0, 0.0]], {"gaussian": [0, 1]}),
+        # ... and ones the commonest of the others, unlike grey values.
+        ([[0.0, 3.0, 0.0, 3.0, 0.0, 0.0, 1.0, 0.0]], {"gaussian": [*range(8)]}),
+        ([[0.0, 3.0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0]], {"negative_binomial": [*range(8)]}),
         ([[0.0, 0.0, 0.0, -3.0]], {"gaussian": [0, 1, 2, 3]}),
         ([[0.0, 0.0, 0.0, 2e8]], {"gaussian": [0, 1, 2, 3]}),
         ([[0.0, 0.0, 0.0, 0.5]], {"gaussian": [0, 1, 2, 3]}),
@@ -45,7 +48,7 @@ def test_choice_by_the_data(as_table, X, expected):
     ("X", "expected"),
     [
         ([[0.0, np.nan]], {"bernoulli": [0, 1]}),
-        ([[0.0, 3.0, np.nan], [np.nan, 0.0, 0.0]], {"negative_binomial": [0, 1, 2]}),
+        ([[0.0, 3.0, np.nan, 1.0], [np.nan, 0.0, 0.0, 0.0]], {"negative_binomial": [0, 1, 2, 3]}),
         # A missing value is no zero.
         ([[0.0, 3.0, np.nan], [np.nan, 1.0, 0.0]], {"gaussian": [0, 1, 2]}),
         ([[0.0, 2.5], [1.0, 3.0], [np.nan, 1.0]], {"bernoulli": [0], "gaussian": [1]}),
@@ -58,6 +61,8 @@ def test_choice_by_a_table_with_missing_values(X, expected):
 
 def test_explicit_zeros_are_zeros():
     X = sp.csr_matrix((np.array([0.0, 0.0, 3.0]), np.array([0, 1, 2]), np.array([0, 2, 3])), (2, 3))
+    assert chosen(X) == {"gaussian": [0, 1, 2]}
+    X.data[:] = [0, 1, 2]
     assert chosen(X) == {"negative_binomial": [0, 1, 2]}
     X.data[:] = [0, 0, 1]
     assert chosen(X) == {"bernoulli": [0, 1, 2]}
