@@ -345,15 +345,18 @@ def test_many_training_draws_fit_a_better_density(binary_rows):
     scores = [
         VAEDensityEstimator(
             2,
+            hidden_layer_sizes=(),  # whose posterior is far from normal
             n_training_draws=n_training_draws,
             n_importance_samples=200,
             autoregressive=False,
+            early_stopping=False,
             learning_rate_init=1e-2,
             max_iter=60,
+            n_iter_no_change=60,
             random_state=0,
         )
         .fit(binary_rows)
         .score(binary_rows)
         for n_training_draws in (1, 16)
     ]
-    assert scores[1] > scores[0]
+    assert scores[1] > scores[0] + 0.05
