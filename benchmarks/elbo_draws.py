@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from skvae import VAEDensityEstimator
-from skvae._torch.objective import elbo_noise, importance_noise, log_density
+from skvae._torch.objective import elbo_noise, importance_noise, log_density, posterior
 from skvae._torch.sparse import as_batch
 
 
@@ -44,13 +44,9 @@ def main():
         X = make_table(2000, n_features, n_factors, seed=0)
         density = VAEDensityEstimator(n_components, max_iter=30, random_state=0).fit(X)
         x = as_batch(X[:400])
-        score = partial(
-            log_density,
-            density._model.scorer("cpu"),
-            density._model.likelihood,
-            x,
-            importance_weighted=False,
-        )
+        network, likelihood = density._model.scorer("cpu"), density._model.likelihood
+        q = posterior(network, likelihood, x)
+        score = partial(log_density, network, likelihood, x, q, importance_weighted=False)
         n_draws = len(elbo_noise(0, n_components))
         many = [score(importance_noise(seed, 1024, n_components))[0].mean() for seed in range(10)]
         for name, draw in DRAWS.items():

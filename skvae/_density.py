@@ -96,9 +96,10 @@ class VAEDensityEstimator(
 
         - "auto": a table of nothing but 0 and 1 is Bernoulli; one of counts, more than half of them
           0 and 1 the commonest of the others, negative binomial. Of any other table the columns
-          with both 0 and 1 and nothing else are Bernoulli, the others Gaussian.
+          with both 0 and 1 and nothing else are Bernoulli, the others Gaussian; in such a Bernoulli
+          column all other values together have probability 1 / (n_samples + 1).
         - "bernoulli": 0, 1, or a probability in between. Any other value is a ValueError that names
-          the column; so is a 2 in a column that was 0 and 1 in training.
+          the column; so is a 2 later in a table of nothing but 0 and 1.
         - "gaussian": real values, with a mean and a variance for each row and feature. Columns are
           standardised inside; the density is in the units of X. In standardised units the variance
           is at least 0.001.

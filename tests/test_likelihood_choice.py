@@ -54,7 +54,8 @@ def test_columns_are_named_in_every_way_of_scikit_learn(key, frame):
     expected = {"categorical": [0, 3], "bernoulli": [2], "gaussian": [1]}
     assert said(density) == expected
     scores = density.score_samples(frame)
-    by_index = VAEDensityEstimator(likelihood=expected, **QUICK).fit(frame.to_numpy())
+    named = {"categorical": [0, 3]}
+    by_index = VAEDensityEstimator(likelihood=named, **QUICK).fit(frame.to_numpy())
     np.testing.assert_array_equal(by_index.score_samples(frame.to_numpy()), scores)
 
 
@@ -111,13 +112,33 @@ def test_names_need_a_table_with_names(frame):
         VAEDensityEstimator(likelihood={"poisson": ["kind"]}, **QUICK).fit(frame.to_numpy())
 
 
-@pytest.mark.parametrize("likelihood", ["auto", {"poisson": ["visits"]}])
-def test_two_in_a_column_of_zeros_and_ones_is_refused(likelihood, frame):
-    density = VAEDensityEstimator(likelihood=likelihood, **QUICK).fit(frame)
+def test_two_in_a_column_named_bernoulli_is_refused(frame):
+    density = VAEDensityEstimator(likelihood={"bernoulli": ["member"]}, **QUICK).fit(frame)
     frame.loc[7, "member"] = 2
     for method in (density.score_samples, density.transform, density.partial_fit):
         with pytest.raises(ValueError, match=r"values in \[0, 1\]; column 2 has 2"):
             method(frame)
+
+
+@pytest.mark.parametrize("likelihood", ["auto", {"poisson": ["visits"]}])
+@pytest.mark.parametrize("other", [2, 0.5, -3])
+def test_other_value_in_a_column_found_to_be_binary_is_as_an_unknown_code(likelihood, other, frame):
+    detector = VAEOutlierDetector(likelihood=likelihood, **QUICK).fit(frame)
+    row = frame[:1].assign(member=float(other))
+    unseen = frame[:1].assign(member=np.nan)
+    explanation = detector.feature_contributions(row)
+    assert explanation.contributions[0, 2] == pytest.approx(-np.log(len(frame) + 1))
+    total = explanation.contributions.sum() + explanation.baseline + explanation.latent
+    assert detector.score_samples(row) == pytest.approx(total)
+    gap = detector.score_samples(row) - detector.score_samples(unseen)
+    assert gap == pytest.approx(-np.log(len(frame) + 1))
+    detector.density_.partial_fit(row)
+
+
+def test_named_and_found_binary_columns_are_said_together(frame):
+    frame = frame.assign(other=(frame["member"] + np.arange(len(frame))) % 2)
+    density = VAEDensityEstimator(likelihood={"bernoulli": ["member"]}, **QUICK).fit(frame)
+    assert density.likelihood_["bernoulli"].tolist() == [2, frame.shape[1] - 1]
 
 
 def test_unknown_code_is_scored_and_negative_one_refused(frame):

@@ -7,7 +7,7 @@ included.
 """
 
 from .base import Likelihood, has_missing
-from .bernoulli import Bernoulli, check_unit_interval
+from .bernoulli import Bernoulli, LenientBernoulli, check_unit_interval
 from .categorical import Categorical
 from .choose import LIKELIHOODS, choose_likelihoods, in_unit_interval, is_binary, make_likelihood
 from .gaussian import Gaussian
@@ -21,6 +21,7 @@ __all__ = [
     "Bernoulli",
     "Categorical",
     "Gaussian",
+    "LenientBernoulli",
     "Likelihood",
     "Mixed",
     "Multinomial",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -96,3 +97,34 @@ class Bernoulli(Likelihood):
 
     def sample(self, outputs: Sequence[Tensor], generator: Generator) -> Tensor:
         return torch.bernoulli(self.mean(outputs).cpu(), generator=generator)
+
+
+class LenientBernoulli(Bernoulli):
+    """Zeros and ones in a column of a table of other values too, where "auto" found nothing else.
+
+    As with codes, 0 and 1 share the probability 1 - eps, and all other values together have
+    eps = 1 / (n_training_rows + 1). A prepared batch holds -1 for one of those.
+    """
+
+    def check(self, X: Table) -> None:
+        """Accept any value."""
+
+    def start(self, X: Table) -> list[np.ndarray]:
+        self.unknown_ = 1 / (X.shape[0] + 1)
+        return super().start(X)
+
+    def prepare(self, batch: Batch, dtype: torch.dtype) -> Tensor:
+        dense = batch.to_dense() if isinstance(batch, CSRBatch) else batch
+        known = (dense == 0) | (dense == 1) | dense.isnan()
+        return torch.where(known, dense, -1.0).to(dtype)
+
+    def inputs(self, x: Batch) -> Batch:
+        assert isinstance(x, Tensor)  # a prepared batch is dense
+        return super().inputs(x.masked_fill(x < 0, math.nan))
+
+    def terms(self, outputs: Sequence[Tensor], x: Batch) -> tuple[Tensor, Tensor]:
+        assert isinstance(x, Tensor)
+        baseline, entries = super().terms(outputs, x.masked_fill(x < 0, math.nan))
+        n_known = (x >= 0).to(x).sum(-1)
+        entries = entries.masked_fill(x < 0, math.log(self.unknown_))
+        return baseline + n_known * math.log1p(-self.unknown_), entries

@@ -9,7 +9,7 @@ import scipy.sparse as sp
 
 from ..sparse import Table
 from .base import Likelihood, stored_values
-from .bernoulli import Bernoulli
+from .bernoulli import Bernoulli, LenientBernoulli
 from .categorical import Categorical
 from .counts import not_a_count
 from .gaussian import Gaussian
@@ -89,13 +89,15 @@ def make_likelihood(likelihood: str | Mapping[str, Sequence[int]], X: Table) -> 
     """
     if isinstance(likelihood, str) and likelihood != "auto":
         return LIKELIHOODS[likelihood]()
-    groups = {} if isinstance(likelihood, str) else likelihood
-    given = {name: np.asarray(columns, int) for name, columns in groups.items() if len(columns)}
-    taken = np.concatenate([np.empty(0, int), *given.values()])
+    named = {} if isinstance(likelihood, str) else likelihood
+    parts = {LIKELIHOODS[name]: np.asarray(columns, int) for name, columns in named.items()}
+    taken = np.concatenate([np.empty(0, int), *parts.values()])
     rest = np.setdiff1d(np.arange(X.shape[1]), taken)
     if len(rest):
-        for name, columns in choose_likelihoods(X[:, rest] if len(taken) else X).items():
-            given[name] = np.union1d(given.get(name, np.empty(0, int)), rest[columns])
-    if len(given) == 1:
-        return LIKELIHOODS[next(iter(given))]()
-    return Mixed({LIKELIHOODS[name]: columns for name, columns in given.items()})
+        chosen = choose_likelihoods(X[:, rest] if len(taken) else X)
+        mixed = len(taken) > 0 or len(chosen) > 1
+        for name, columns in chosen.items():
+            make = LenientBernoulli if mixed and name == "bernoulli" else LIKELIHOODS[name]
+            parts[make] = np.union1d(parts.get(make, np.empty(0, int)), rest[columns])
+    parts = {make: columns for make, columns in parts.items() if len(columns)}
+    return next(iter(parts))() if len(parts) == 1 else Mixed(parts)

@@ -41,10 +41,11 @@ class Mixed(Likelihood):
         self.order = torch.from_numpy(np.argsort(np.concatenate(groups)))
 
     def describe(self) -> dict[str, np.ndarray]:
-        return {
-            part.name: columns.numpy()
-            for part, columns in zip(self.parts, self.groups, strict=True)
-        }
+        groups: dict[str, np.ndarray] = {}
+        for part, columns in zip(self.parts, self.groups, strict=True):
+            # A named Bernoulli and a lenient one have the same name.
+            groups[part.name] = np.union1d(groups.get(part.name, columns), columns)
+        return groups
 
     def check(self, X: Table) -> None:
         for part, columns in zip(self.parts, self.groups, strict=True):

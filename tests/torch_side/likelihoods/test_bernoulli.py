@@ -8,7 +8,7 @@ import torch
 from skeleton import AS_TABLE, LikelihoodTests, fitted, log_prob, prepared, random_outputs
 from torch.distributions import Bernoulli as TorchBernoulli
 
-from skvae._torch.likelihoods import Bernoulli
+from skvae._torch.likelihoods import Bernoulli, LenientBernoulli
 
 
 class TestBernoulli(LikelihoodTests):
@@ -64,3 +64,27 @@ class TestBernoulli(LikelihoodTests):
         likelihood, _ = fitted(Bernoulli(), X)
         read = likelihood.inputs(prepared(likelihood, X))[:, 0].tolist()
         assert read == pytest.approx([1, 0, 2.5 / 4, 1])
+
+
+class TestLenientBernoulli(TestBernoulli):
+    make = LenientBernoulli
+
+    def reference(self, likelihood, outputs, X):
+        return super().reference(likelihood, outputs, X) + np.log1p(-1 / (len(X) + 1))
+
+    @AS_TABLE
+    @pytest.mark.parametrize("wrong", [-0.5, 2.0])
+    def test_refuses_a_value_and_names_its_column(self, as_table, wrong):
+        X = np.zeros((4, 5))
+        X[2, 3] = wrong
+        likelihood, biases = fitted(LenientBernoulli(), as_table(np.zeros((4, 5))))
+        outputs = random_outputs(biases, 4)
+        lost = log_prob(likelihood, outputs, X) - log_prob(likelihood, outputs, np.zeros((4, 5)))
+        known = outputs[0][2, 3].neg().sigmoid().log().item() + np.log(4 / 5)
+        assert lost.tolist() == pytest.approx([0, 0, np.log(1 / 5) - known, 0])
+
+    def test_probabilities_are_taken(self, X):
+        likelihood, biases = fitted(LenientBernoulli(), X)
+        outputs = random_outputs(biases, len(X))
+        halves = log_prob(likelihood, outputs, np.full_like(X, 0.5))
+        np.testing.assert_allclose(halves, -6 * np.log(len(X) + 1))
