@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from numbers import Integral
 from typing import Any
 
@@ -214,7 +215,7 @@ class VAEDensityEstimator(
         "n_importance_samples": [Interval(Integral, 1, None, closed="left")],
         "n_refinement_steps": [Interval(Integral, 0, None, closed="left")],
     }
-    _model_parameters = ("likelihood", "autoregressive", "n_training_draws")
+    _model_parameters = ("likelihood", "autoregressive")
 
     def __init__(
         self,
@@ -349,6 +350,9 @@ class VAEDensityEstimator(
 
     def _architecture(self) -> dict[str, Any]:
         return super()._architecture() | {"likelihood": self._column_likelihoods}
+
+    def _training_options(self, max_iter: int) -> Any:
+        return replace(super()._training_options(max_iter), n_training_draws=self.n_training_draws)
 
     def _make_model(self, X, seed):
         from ._torch.models import DensityModel

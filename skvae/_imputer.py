@@ -14,6 +14,9 @@ from ._base import restored_on_error
 from ._compat import validate_params
 from ._density import VAEDensityEstimator, resolve_likelihood
 
+# Tables that are taken: dense, of numbers or NaN.
+TABLE: dict[str, Any] = {"dtype": np.float64, "order": "C", "ensure_all_finite": "allow-nan"}
+
 
 class VAEImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     """Fills in missing values (NaN) by their mean given the values that the row has.
@@ -45,9 +48,6 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         Draws of z that are weighted and averaged for a row with missing values. 1 averages without
         weights over the draws that score the ELBO. Read when values are filled in: it can be set
         after the fit.
-    n_refinement_steps : int, default=0
-        Steps that fit q(z|x) to each row before z is drawn; see `VAEDensityEstimator`. Read when
-        values are filled in.
     solver : {"adam", "sgd"}, default="adam"
         Optimiser; "sgd" is plain, without momentum.
     alpha : float, default=0.005
@@ -135,7 +135,6 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         likelihood="auto",
         n_training_draws=10,
         n_importance_samples=256,
-        n_refinement_steps=0,
         solver="adam",
         alpha=0.005,
         batch_size=128,
@@ -156,7 +155,6 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         self.likelihood = likelihood
         self.n_training_draws = n_training_draws
         self.n_importance_samples = n_importance_samples
-        self.n_refinement_steps = n_refinement_steps
         self.solver = solver
         self.alpha = alpha
         self.batch_size = batch_size
@@ -193,8 +191,8 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             it was before.
         """
         with restored_on_error(self):
-            self._validate_parameters()
-            table = self._validate_table(X, reset=True)
+            validate_params(self, self._parameter_constraints)
+            table = validate_data(self, X, **TABLE)
             likelihood = resolve_likelihood(self.likelihood, X)
             parameters = self.get_params(deep=False)
             del parameters["add_indicator"]
@@ -230,8 +228,8 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             If X has another number of features, or a value the likelihood does not allow.
         """
         check_is_fitted(self)
-        self._validate_parameters()
-        X = self._validate_table(X, reset=False)
+        validate_params(self, self._parameter_constraints)
+        X = validate_data(self, X, reset=False, **TABLE)
         X_filled = X.copy()
         missing = np.isnan(X)
         rows = missing.any(axis=1)
@@ -239,7 +237,6 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             means = self.density_._model.impute(
                 np.where(self._without_values, np.nan, X[rows]),
                 n_importance_samples=self.n_importance_samples,
-                n_refinement_steps=self.n_refinement_steps,
                 device=self.device,
             )
             means[:, self._without_values] = 0
@@ -265,14 +262,6 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         if self.indicator_ is None:
             return names
         return np.concatenate([names, self.indicator_.get_feature_names_out(names)])
-
-    def _validate_parameters(self) -> None:
-        validate_params(self, self._parameter_constraints)
-
-    def _validate_table(self, X: Any, *, reset: bool) -> np.ndarray:
-        return validate_data(
-            self, X, reset=reset, dtype=np.float64, order="C", ensure_all_finite="allow-nan"
-        )
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -177,6 +177,12 @@ def test_warm_start_goes_on(binary_rows):
     assert cold.n_iter_ == 3
 
 
+def test_warm_start_may_change_how_to_train(binary_rows):
+    warm = VAEDensityEstimator(warm_start=True, **QUICK).fit(binary_rows)
+    warm.set_params(n_training_draws=3, learning_rate_init=1e-3).fit(binary_rows)
+    assert warm.n_iter_ == 2 * QUICK["max_iter"]
+
+
 def test_warm_start_refuses_another_architecture(binary_rows):
     density = VAEDensityEstimator(warm_start=True, **QUICK).fit(binary_rows)
     with pytest.raises(ValueError, match="warm_start=False"):

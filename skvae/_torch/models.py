@@ -56,6 +56,7 @@ class TrainingOptions:
     n_iter_no_change: int
     verbose: bool
     device: str
+    n_training_draws: int = 1
 
 
 # Largest number of features that may depend on those before them: the weight has its square.
@@ -112,7 +113,7 @@ class Model(ABC):
         """Raise a ValueError that names the column of a value the model has no loss for."""
 
     @abstractmethod
-    def row_losses(self, rows: Table) -> tuple[Tensor, ...]:
+    def row_losses(self, rows: Table, options: TrainingOptions) -> tuple[Tensor, ...]:
         """Terms of the training loss of each row."""
 
     @abstractmethod
@@ -141,7 +142,7 @@ class Model(ABC):
             optimizer.load_state_dict({"state": state, "param_groups": groups})
         history = train(
             self.network,
-            self.row_losses,
+            lambda rows: self.row_losses(rows, options),
             X,
             optimizer=optimizer,
             generator=self.generator,
@@ -215,10 +216,8 @@ class DensityModel(Model):
         n_components: int,
         hidden_layer_sizes: Sequence[int],
         activation: str,
-        n_training_draws: int = 1,
         seed: int,
     ):
-        self.n_training_draws = n_training_draws
         self.likelihood = make_likelihood(likelihood, X)
         self.likelihood.check(X)
         biases = self.likelihood.start(X)
@@ -256,12 +255,12 @@ class DensityModel(Model):
             optimizer.register_step_post_hook(lambda *_: autoregression.shrink(threshold))
         return optimizer
 
-    def row_losses(self, rows: Table) -> tuple[Tensor, ...]:
+    def row_losses(self, rows: Table, options: TrainingOptions) -> tuple[Tensor, ...]:
         x = self._prepare(rows, self.network)
-        if self.n_training_draws == 1:
+        if options.n_training_draws == 1:
             return elbo_terms(self.network, self.likelihood, x, self.generator)
         return importance_weighted_terms(
-            self.network, self.likelihood, x, self.n_training_draws, self.generator
+            self.network, self.likelihood, x, options.n_training_draws, self.generator
         )
 
     def validation_loss(self, X: Table) -> float:
@@ -302,14 +301,7 @@ class DensityModel(Model):
         baselines, all_entries, latents = map(np.concatenate, zip(*parts, strict=True))
         return baselines, all_entries, latents
 
-    def impute(
-        self,
-        X: np.ndarray,
-        *,
-        n_importance_samples: int,
-        n_refinement_steps: int = 0,
-        device: str,
-    ) -> np.ndarray:
+    def impute(self, X: np.ndarray, *, n_importance_samples: int, device: str) -> np.ndarray:
         """Mean of each value, missing or not, given the values that its row has."""
         self.check(X)
         network = self.scorer(device)
@@ -317,7 +309,7 @@ class DensityModel(Model):
 
         def means(rows: Table) -> Tensor:
             x = self._prepare(rows, network)
-            q = self._posterior(x, network, n_refinement_steps)
+            q = posterior(network, self.likelihood, x)
             _, weights = log_density(
                 network, self.likelihood, x, q, noise, importance_weighted=n_importance_samples > 1
             )
@@ -455,7 +447,7 @@ class AutoencoderModel(Model):
         if self.loss == "binary_cross_entropy":
             check_unit_interval(X, "Binary cross entropy", "loss='squared_error'")
 
-    def row_losses(self, rows: Table) -> tuple[Tensor, ...]:
+    def row_losses(self, rows: Table, options: TrainingOptions) -> tuple[Tensor, ...]:
         return (self._row_errors(rows, self.network),)
 
     def validation_loss(self, X: Table) -> float:

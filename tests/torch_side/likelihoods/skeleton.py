@@ -1,6 +1,7 @@
 """What every likelihood must do. A file for each one says which it is, and what is its own."""
 
 import re
+from abc import ABC, abstractmethod
 
 import numpy as np
 import pytest
@@ -52,26 +53,26 @@ def counts(n_rows=200):
     return X
 
 
-class LikelihoodTests:
+class LikelihoodTests(ABC):
     """Tests of the likelihood `make`."""
 
     make: type
 
+    @abstractmethod
     def table(self):
         """Training rows, dense and complete."""
-        raise NotImplementedError
 
+    @abstractmethod
     def reference(self, likelihood, outputs, X):
         """Log-probability of each value by another library, as wide as X."""
-        raise NotImplementedError
 
+    @abstractmethod
     def variance(self, likelihood, outputs):
         """Variance of each feature by its formula."""
-        raise NotImplementedError
 
+    @abstractmethod
     def two_groups(self, rng, second):
         """Rows from two distributions; `second` (bool) says which are from the second one."""
-        raise NotImplementedError
 
     def as_means(self, X):
         """Rows in the form in which the likelihood gives means."""
