@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import copy
+import sys
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import scipy.sparse as sp
@@ -16,22 +19,31 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import Tags, check_array, check_random_state
 from sklearn.utils.validation import validate_data
 
-from ._compat import Interval, ParameterConstraints, StrOptions, validate_params
+from ._compat import (
+    DocumentationLink,
+    Interval,
+    ParameterConstraints,
+    StrOptions,
+    validate_params,
+)
 
 if TYPE_CHECKING:
     from ._torch.models import Model
 
 ACTIVATIONS = {"identity", "relu", "tanh", "logistic", "softplus", "elu", "silu"}
 
+# Integers that size something must fit into a machine's.
+POSITIVE = Interval(Integral, 1, sys.maxsize, closed="both")
+
 TRAINING_CONSTRAINTS: ParameterConstraints = {
-    "n_components": [Interval(Integral, 1, None, closed="left")],
+    "n_components": [POSITIVE],
     "hidden_layer_sizes": ["array-like"],
     "activation": [StrOptions(ACTIVATIONS)],
     "solver": [StrOptions({"adam", "sgd"})],
     "alpha": [Interval(Real, 0, None, closed="left")],
     "batch_size": [Interval(Integral, 1, None, closed="left")],
     "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
-    "max_iter": [Interval(Integral, 1, None, closed="left")],
+    "max_iter": [POSITIVE],
     "tol": [Interval(Real, 0, None, closed="left")],
     "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
     "early_stopping": ["boolean"],
@@ -43,16 +55,42 @@ TRAINING_CONSTRAINTS: ParameterConstraints = {
 }
 
 
+# A lock for each estimator; it cannot be an attribute, because attributes are copied and pickled.
+_FITTING: WeakKeyDictionary[BaseEstimator, threading.RLock] = WeakKeyDictionary()
+
+
 @contextmanager
 def restored_on_error(estimator: BaseEstimator) -> Iterator[None]:
-    """Give the estimator its attributes back if the block fails: a failed fit loses nothing."""
-    before = vars(estimator).copy()
+    """Give the estimator its attributes back if the block fails: a failed fit loses nothing.
+
+    Fits of one estimator in several threads take turns.
+    """
+    with _FITTING.setdefault(estimator, threading.RLock()):
+        before = vars(estimator).copy()
+        try:
+            yield
+        except BaseException:
+            estimator.__dict__ = before  # in one step: Ctrl-C may come again
+            raise
+
+
+def validate_numbers(
+    estimator: BaseEstimator, X: Any, *, reset: bool, allow_nan: bool, **options: Any
+) -> Any:
+    """C-ordered float64 values by scikit-learn's rules, and what it leaves to NumPy."""
     try:
-        yield
-    except BaseException:
-        vars(estimator).clear()
-        vars(estimator).update(before)
-        raise
+        with np.errstate(over="ignore", invalid="ignore"):
+            return validate_data(
+                estimator,
+                X,
+                reset=reset,
+                dtype=np.float64,
+                order="C",
+                ensure_all_finite="allow-nan" if allow_nan else True,
+                **options,
+            )
+    except OverflowError as error:
+        raise ValueError(f"X holds a number too large for float64: {error}.") from error
 
 
 def validate_table(
@@ -62,15 +100,8 @@ def validate_table(
 
     With `allow_nan` a dense X may hold NaN, which means missing.
     """
-    X = validate_data(
-        estimator,
-        X,
-        reset=reset,
-        accept_sparse="csr",
-        dtype=np.float64,
-        order="C",
-        ensure_all_finite="allow-nan" if allow_nan else True,
-    )
+    refuse_broken(X)
+    X = validate_numbers(estimator, X, reset=reset, allow_nan=allow_nan, accept_sparse="csr")
     if sp.issparse(X) and allow_nan and np.isnan(X.data).any():
         raise ValueError(
             "Input X contains NaN. A dense X may, where it means missing; a sparse one may not. "
@@ -80,6 +111,24 @@ def validate_table(
         X = X.copy()
         X.sum_duplicates()
     return X
+
+
+def refuse_broken(X: Any) -> None:
+    """Raise a ValueError if indices of a CSR or CSC matrix point outside, which crashes SciPy."""
+    if not sp.issparse(X) or X.format not in ("csr", "csc"):
+        return
+    n_inner = X.shape[1 if X.format == "csr" else 0]
+    starts, indices = X.indptr, X.indices
+    if (
+        starts[0] != 0
+        or (np.diff(starts) < 0).any()
+        or not starts[-1] <= len(indices) == len(X.data)
+        or (len(indices) and (indices.min() < 0 or indices.max() >= n_inner))
+    ):
+        raise ValueError(
+            f"X is a broken {X.format.upper()} matrix: indptr or indices lie outside its shape "
+            f"{X.shape}. Make it from rows, columns and values instead, by coo_matrix."
+        )
 
 
 def check_latent(Z: Any, n_components: int) -> np.ndarray:
@@ -93,7 +142,7 @@ def check_latent(Z: Any, n_components: int) -> np.ndarray:
     return Z
 
 
-class NetworkEstimator(BaseEstimator, ABC):
+class NetworkEstimator(DocumentationLink, BaseEstimator, ABC):
     """Fits a `Model`: common to the plain autoencoder and the density."""
 
     _parameter_constraints: ParameterConstraints = TRAINING_CONSTRAINTS
@@ -104,12 +153,12 @@ class NetworkEstimator(BaseEstimator, ABC):
 
     def _validate_parameters(self) -> None:
         validate_params(self, self._parameter_constraints)
-        for size in self.hidden_layer_sizes:
-            if not isinstance(size, Integral) or size < 1:
-                raise ValueError(
-                    f"hidden_layer_sizes must hold integers of at least 1, got "
-                    f"{self.hidden_layer_sizes!r}. Use () for no hidden layer."
-                )
+        sizes = self.hidden_layer_sizes
+        if getattr(sizes, "ndim", 1) != 1 or not all(map(POSITIVE.is_satisfied_by, sizes)):
+            raise ValueError(
+                f"hidden_layer_sizes must hold integers of at least 1, got {sizes!r}. Use () for "
+                "no hidden layer."
+            )
 
     def _training_options(self, max_iter: int) -> Any:
         from ._torch.models import TrainingOptions
@@ -121,9 +170,11 @@ class NetworkEstimator(BaseEstimator, ABC):
         )
 
     def _architecture(self) -> dict[str, Any]:
-        names = ("n_components", "activation", *self._model_parameters)
-        sizes = tuple(int(size) for size in self.hidden_layer_sizes)
-        return {"hidden_layer_sizes": sizes} | {name: getattr(self, name) for name in names}
+        names = ("activation", *self._model_parameters)
+        return {
+            "n_components": int(self.n_components),
+            "hidden_layer_sizes": tuple(int(size) for size in self.hidden_layer_sizes),
+        } | {name: getattr(self, name) for name in names}
 
     @abstractmethod
     def _make_model(self, X: Any, seed: int) -> Model:
@@ -166,8 +217,12 @@ class NetworkEstimator(BaseEstimator, ABC):
             partial=partial,
             keep_optimizer=keep_optimizer,
         )
+        self._keep(model)
+
+    def _keep(self, model: Any) -> None:
+        """Make a trained model the estimator's own, with the attributes that tell of it."""
         self._model = model
-        self._n_features_out = self.n_components
+        self._n_features_out = self._model_architecture["n_components"]
         self.n_iter_ = len(model.history.terms)
         self.loss_curve_ = [sum(terms) for terms in model.history.terms]
         self.validation_loss_curve_ = list(model.history.validation)

@@ -19,17 +19,34 @@ from sklearn.utils.validation import _check_method_params as check_method_params
 from sklearn.utils.validation import _num_samples as num_samples
 
 __all__ = [
+    "DOCUMENTATION_URL",
+    "DocumentationLink",
     "Interval",
     "StrOptions",
     "check_method_params",
     "column_indices",
     "num_samples",
+    "output_container",
     "refuse_unrouted_metadata",
     "safe_indexing",
     "validate_params",
 ]
 
 ParameterConstraints = dict[str, Sequence[Any]]
+
+# Where the site of `docs/` is published; the only place that says so.
+DOCUMENTATION_URL = "https://skvae.readthedocs.io/en/stable/"
+
+
+class DocumentationLink:
+    """Lets scikit-learn's HTML diagrams link an estimator to its page; goes before BaseEstimator.
+
+    scikit-learn fills the template with the name of the class and its module up to the first
+    private part, and leaves classes of other packages that inherit from it without a link.
+    """
+
+    _doc_link_module = "skvae"
+    _doc_link_template = DOCUMENTATION_URL + "generated/{estimator_module}.{estimator_name}.html"
 
 
 def validate_params(estimator: BaseEstimator, constraints: ParameterConstraints) -> None:
@@ -49,3 +66,8 @@ def column_indices(X: Any, key: Any) -> list[int]:
 def refuse_unrouted_metadata(estimator: BaseEstimator, metadata: dict[str, Any]) -> None:
     """Raise scikit-learn's own error for metadata when its metadata routing is switched off."""
     _raise_for_params(metadata, estimator, "fit")
+
+
+def output_container(transformer: BaseEstimator) -> str | None:
+    """What `set_output` was last told that `transform` returns; None if nothing."""
+    return getattr(transformer, "_sklearn_output_config", {}).get("transform")

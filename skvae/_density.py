@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from numbers import Integral
 from typing import Any
@@ -16,8 +17,11 @@ from sklearn.base import (
 from sklearn.utils import Bunch, Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from ._base import NetworkEstimator, check_latent, restored_on_error, validate_table
+from ._base import POSITIVE, NetworkEstimator, check_latent, restored_on_error, validate_table
 from ._compat import Interval, StrOptions, column_indices
+
+# Sobol points, which scores are averaged over, have no more dimensions.
+MAX_COMPONENTS = 21201
 
 # Fewest training rows of which early_stopping="auto" holds some out.
 MIN_ROWS_TO_HOLD_OUT = 200
@@ -53,7 +57,7 @@ def resolve_likelihood(likelihood: Any, X: Any) -> str | dict[str, list[int]]:
     for name, key in likelihood.items():
         try:
             resolved[name] = sorted(column_indices(X, key))
-        except (IndexError, ValueError) as error:
+        except (IndexError, TypeError, ValueError) as error:
             raise ValueError(
                 f"likelihood gives columns to {name!r} that X does not have: {error}"
             ) from error
@@ -83,7 +87,7 @@ class VAEDensityEstimator(
     Parameters
     ----------
     n_components : int, default=8
-        Number of latent dimensions.
+        Number of latent dimensions, at most 21201.
     hidden_layer_sizes : array-like of int, default=(128,)
         Sizes of the encoder's hidden layers; the decoder mirrors them. () for none.
     activation : {"identity", "relu", "tanh", "logistic", "softplus", "elu", "silu"}, \
@@ -115,11 +119,17 @@ class VAEDensityEstimator(
         them, as in a fully visible belief network [3]_. The density is better for it where features
         depend on each other beyond what z says, and seldom worse, since weights are shrunk by what
         chance would make of them. "auto" does so for complete Bernoulli tables of at most 2000
-        features; True raises a ValueError for others.
+        features, unless `n_negative_samples` is a number; True raises a ValueError for others.
     n_training_draws : int, default=1
         Draws of z for each row in a training step. 1 trains on the ELBO; more, on the
         importance-weighted bound [2]_ with doubly reparameterised gradients [4]_: a better density,
         for a time that grows with it.
+    n_negative_samples : int, "auto" or None, default="auto"
+        Features without an entry in the batch whose zeros count in a training step, drawn at
+        random: the bound and its gradient are estimated without bias [6]_, and a step costs what
+        the non-zeros do, not what the vocabulary does. For sparse 0/1 tables and counts. None
+        counts all zeros; "auto" draws 1,000 of them where X is sparse and has at least 20,000
+        features. Scores count all zeros whatever is set here.
     n_importance_samples : int, default=1
         Draws of z from which a row is scored. 1 scores the ELBO: the KL divergence in closed form,
         and the mean of log p(x|z) over ``2 * max(8, n_components)`` fixed draws. A larger number
@@ -175,7 +185,7 @@ class VAEDensityEstimator(
         Number of epochs trained.
     n_features_in_ : int
         Number of features seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of features seen in `fit`, if X had string names.
 
     See Also
@@ -193,6 +203,8 @@ class VAEDensityEstimator(
        Estimators for Monte Carlo Objectives", ICLR 2019.
     .. [5] Y. Kim, S. Wiseman, A. Miller, D. Sontag and A. Rush, "Semi-Amortized Variational
        Autoencoders", ICML 2018.
+    .. [6] A. Botev, B. Zheng and D. Barber, "Complementary Sum Sampling for Likelihood
+       Approximation in Large Scale Classification", AISTATS 2017.
 
     Examples
     --------
@@ -211,9 +223,11 @@ class VAEDensityEstimator(
         "likelihood": [StrOptions({"auto", *LIKELIHOODS}), dict],
         "autoregressive": ["boolean", StrOptions({"auto"})],
         "early_stopping": ["boolean", StrOptions({"auto"})],
-        "n_training_draws": [Interval(Integral, 1, None, closed="left")],
-        "n_importance_samples": [Interval(Integral, 1, None, closed="left")],
-        "n_refinement_steps": [Interval(Integral, 0, None, closed="left")],
+        "n_components": [Interval(Integral, 1, MAX_COMPONENTS, closed="both")],
+        "n_training_draws": [POSITIVE],
+        "n_negative_samples": [POSITIVE, StrOptions({"auto"}), None],
+        "n_importance_samples": [POSITIVE],
+        "n_refinement_steps": [Interval(Integral, 0, sys.maxsize, closed="both")],
     }
     _model_parameters = ("likelihood", "autoregressive")
 
@@ -226,6 +240,7 @@ class VAEDensityEstimator(
         likelihood="auto",
         autoregressive="auto",
         n_training_draws=1,
+        n_negative_samples="auto",
         n_importance_samples=1,
         n_refinement_steps=0,
         solver="adam",
@@ -248,6 +263,7 @@ class VAEDensityEstimator(
         self.likelihood = likelihood
         self.autoregressive = autoregressive
         self.n_training_draws = n_training_draws
+        self.n_negative_samples = n_negative_samples
         self.n_importance_samples = n_importance_samples
         self.n_refinement_steps = n_refinement_steps
         self.solver = solver
@@ -337,8 +353,11 @@ class VAEDensityEstimator(
             keep_optimizer=partial or self.warm_start,
         )
         self._sparse_in = sp.issparse(X)
-        self.likelihood_ = self._model.likelihood.describe()
-        terms = self._model.history.terms
+
+    def _keep(self, model: Any) -> None:
+        super()._keep(model)
+        self.likelihood_ = model.likelihood.describe()
+        terms = model.history.terms
         self.reconstruction_curve_ = [reconstruction for reconstruction, _ in terms]
         self.kl_curve_ = [kl for _, kl in terms]
 
@@ -349,10 +368,17 @@ class VAEDensityEstimator(
         return self.early_stopping
 
     def _architecture(self) -> dict[str, Any]:
-        return super()._architecture() | {"likelihood": self._column_likelihoods}
+        architecture = super()._architecture() | {"likelihood": self._column_likelihoods}
+        if self.autoregressive == "auto" and isinstance(self.n_negative_samples, Integral):
+            architecture["autoregressive"] = False
+        return architecture
 
     def _training_options(self, max_iter: int) -> Any:
-        return replace(super()._training_options(max_iter), n_training_draws=self.n_training_draws)
+        return replace(
+            super()._training_options(max_iter),
+            n_training_draws=self.n_training_draws,
+            n_negative_samples=self.n_negative_samples,
+        )
 
     def _make_model(self, X, seed):
         from ._torch.models import DensityModel
@@ -469,7 +495,7 @@ class VAEDensityEstimator(
             CSR if the model was fitted on a sparse matrix.
         """
         check_is_fitted(self)
-        if not isinstance(n_samples, Integral) or n_samples < 1:
+        if not POSITIVE.is_satisfied_by(n_samples):
             raise ValueError(f"n_samples must be an integer of at least 1, got {n_samples!r}.")
         seed = int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
         return self._model.sample(int(n_samples), seed, self.device, sparse=self._sparse_in)

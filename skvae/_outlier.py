@@ -14,11 +14,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._base import restored_on_error, validate_table
 from ._cluster import MinorityCluster, find_minority_cluster
-from ._compat import Interval, StrOptions, validate_params
+from ._compat import DocumentationLink, Interval, StrOptions, validate_params
 from ._density import VAEDensityEstimator, resolve_likelihood
 
 
-class VAEOutlierDetector(OutlierMixin, BaseEstimator):
+class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
     """Outlier detector that learns what is normal with a variational autoencoder.
 
     Fits a `VAEDensityEstimator` without labels and calls those rows outliers whose score lies below
@@ -54,6 +54,12 @@ class VAEOutlierDetector(OutlierMixin, BaseEstimator):
         Distribution of a feature given z, or the columns of each; see `VAEDensityEstimator`. With
         "multinomial", which says nothing about a row's length, an empty row is a ValueError: it
         would look perfectly normal.
+    n_negative_samples : int, "auto" or None, default="auto"
+        Features without an entry in the batch whose zeros count in a training step, drawn at
+        random: the bound and its gradient are estimated without bias [5]_, and a step costs what
+        the non-zeros do, not what the vocabulary does. For sparse 0/1 tables and counts. None
+        counts all zeros; "auto" draws 1,000 of them where X is sparse and has at least 20,000
+        features. Scores count all zeros whatever is set here.
     n_importance_samples : int, default=1
         Draws of z from which a row is scored; 1 is the ELBO. Read by `fit`, because `offset_`
         belongs to it.
@@ -100,7 +106,7 @@ class VAEOutlierDetector(OutlierMixin, BaseEstimator):
         Number of epochs trained.
     n_features_in_ : int
         Number of features seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of features seen in `fit`, if X had string names.
 
     See Also
@@ -122,6 +128,8 @@ class VAEOutlierDetector(OutlierMixin, BaseEstimator):
        Pattern Recognition 35(12), 2002.
     .. [4] J. Ren et al., "Likelihood Ratios for Out-of-Distribution Detection", NeurIPS 2019,
        equation 2, with the cluster in the place of the background.
+    .. [5] A. Botev, B. Zheng and D. Barber, "Complementary Sum Sampling for Likelihood
+       Approximation in Large Scale Classification", AISTATS 2017.
 
     Examples
     --------
@@ -150,6 +158,7 @@ class VAEOutlierDetector(OutlierMixin, BaseEstimator):
         hidden_layer_sizes=(128,),
         activation="relu",
         likelihood="auto",
+        n_negative_samples="auto",
         n_importance_samples=1,
         solver="adam",
         alpha=0.01,
@@ -171,6 +180,7 @@ class VAEOutlierDetector(OutlierMixin, BaseEstimator):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.likelihood = likelihood
+        self.n_negative_samples = n_negative_samples
         self.n_importance_samples = n_importance_samples
         self.solver = solver
         self.alpha = alpha

@@ -14,7 +14,7 @@ import torch
 from torch import Generator, Tensor, nn
 from tqdm import tqdm
 
-from .networks import Linear
+from .networks import Linear, Output
 from .objective import MAX_ROWS
 from .sparse import Table
 
@@ -48,12 +48,16 @@ class History:
     terms: list[tuple[float, ...]] = field(default_factory=list)
     validation: list[float] = field(default_factory=list)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> History:
+        # Epochs that are over do not change, and thousands of `partial_fit` copy them all.
+        return History(self.terms.copy(), self.validation.copy())
+
 
 def make_optimizer(
     network: nn.Module, solver: str, learning_rate: float, alpha: float
 ) -> torch.optim.Optimizer:
     """Plain SGD or Adam; `alpha / 2` times the squared weights of layers, no biases, is added."""
-    layers = [layer for layer in network.modules() if isinstance(layer, Linear)]
+    layers = [layer for layer in network.modules() if isinstance(layer, (Linear, Output))]
     weights = [layer.weight for layer in layers]
     decayed = {id(weight) for weight in weights}
     others = [p for p in network.parameters() if id(p) not in decayed]
@@ -92,6 +96,7 @@ def train_epoch(
     return tuple(totals / n_rows)
 
 
+@torch.enable_grad()  # an earlier Ctrl-C amid PyTorch's own code may have left them disabled
 def train(
     network: nn.Module,
     row_losses: RowLosses,
@@ -114,7 +119,7 @@ def train(
     Raises
     ------
     ValueError
-        If the loss or a weight is no longer finite.
+        If the loss, that of the validation rows, or a weight is no longer finite.
     """
     history = History()
     average: dict[str, Tensor] = {}
@@ -131,6 +136,7 @@ def train(
                 average = moving_average(average, live, epoch)
                 network.load_state_dict(average)
                 loss = validate()
+                check_finite(loss, network, epoch, optimizer.param_groups[0]["lr"])
                 history.validation.append(loss)
                 if loss < plateau.best:
                     best_state = copy.deepcopy(average)
@@ -139,9 +145,11 @@ def train(
             if plateau.update(loss):
                 break
     except KeyboardInterrupt:
+        epoch = len(history.terms) + 1
+        check_finite(0.0, network, epoch, optimizer.param_groups[0]["lr"])
         warnings.warn(
-            f"Training was interrupted in epoch {len(history.terms) + 1} of {max_iter}; the "
-            "estimator keeps the weights it had reached.",
+            f"Training was interrupted in epoch {epoch} of {max_iter}; the estimator "
+            "keeps the weights it had reached.",
             stacklevel=2,
         )
     finally:
@@ -173,5 +181,5 @@ def check_finite(loss: float, network: nn.Module, epoch: int, learning_rate: flo
         return
     raise ValueError(
         f"The loss is not finite in epoch {epoch} (learning_rate_init={learning_rate:g}). Try a "
-        "smaller learning_rate_init (a tenth, say), solver='adam', or rescaled data."
+        "smaller learning_rate_init (a tenth, say) or alpha, solver='adam', or rescaled data."
     )

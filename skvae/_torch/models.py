@@ -14,7 +14,7 @@ import scipy.sparse as sp
 import torch
 from torch import Generator, Tensor
 
-from .device import scoring_device, training_device
+from .device import keep_freed_memory, scoring_device, training_device
 from .likelihoods import (
     Bernoulli,
     Likelihood,
@@ -24,7 +24,7 @@ from .likelihoods import (
     is_binary,
     make_likelihood,
 )
-from .loop import History, Plateau, make_optimizer, train
+from .loop import History, Plateau, RowLosses, make_optimizer, train
 from .networks import ACTIVATIONS, VAE, Autoencoder, EncoderDecoder
 from .objective import (
     Posterior,
@@ -40,6 +40,7 @@ from .objective import (
     rows_per_block,
     squared_error,
 )
+from .sampling import RowTraining
 from .sparse import Batch, CSRBatch, Table, as_batch, csr_batch, sum_entries
 
 
@@ -57,10 +58,15 @@ class TrainingOptions:
     verbose: bool
     device: str
     n_training_draws: int = 1
+    n_negative_samples: int | str | None = None
 
 
 # Largest number of features that may depend on those before them: the weight has its square.
 MAX_AUTOREGRESSIVE_FEATURES = 2000
+
+# Fewest features of which n_negative_samples="auto" samples the zeros, and columns that it samples.
+MIN_FEATURES_TO_SAMPLE = 20_000
+N_ZEROS_SAMPLED = 1000
 
 # Draws from which the rows that stop the training are scored.
 N_VALIDATION_DRAWS = 8
@@ -88,6 +94,45 @@ def use_autoregression(wanted: bool | str, likelihood: Likelihood, X: Table) -> 
     return wanted is not False and against is None
 
 
+def n_zeros_sampled(
+    options: TrainingOptions, likelihood: Likelihood, network: VAE, X: Table
+) -> int | None:
+    """Columns of zeros to sample a step, None for all of them; a ValueError where none can be."""
+    wanted = options.n_negative_samples
+    reasons = {
+        "X is dense": not sp.issparse(X),
+        f"the likelihood is {likelihood.name}": likelihood.column_means() is None,
+        "features depend on those before them": network.autoregression is not None,
+        "n_training_draws is larger than 1, which trains on a bound that a sample would bias": (
+            options.n_training_draws > 1
+        ),
+    }
+    against = next((reason for reason, holds in reasons.items() if holds), None)
+    if wanted == "auto":
+        large = X.shape[1] >= MIN_FEATURES_TO_SAMPLE
+        return N_ZEROS_SAMPLED if large and against is None else None
+    if wanted is not None and against is not None:
+        raise ValueError(
+            f"n_negative_samples={wanted} is for the ELBO of sparse 0/1 tables and counts, but "
+            f"{against}. Use n_negative_samples='auto', which can do without."
+        )
+    return wanted
+
+
+def finite(results: np.ndarray, X: Table) -> np.ndarray:
+    """Pass on the results of the rows of X; a ValueError names the column if one has overflowed."""
+    overflowed = ~np.isfinite(results.reshape(len(results), -1)).all(axis=1)
+    if overflowed.any():
+        row = X[[int(np.argmax(overflowed))]]
+        values = np.nan_to_num(row.toarray() if sp.issparse(row) else row).ravel()
+        column = int(np.argmax(np.abs(values)))
+        raise ValueError(
+            f"A result overflows: column {column} has {values[column]:g}, too far from the rows of "
+            "the fit. Remove such rows, or rescale or clip the column before the fit."
+        )
+    return results
+
+
 def blocks(X: Table, n_rows: int) -> Iterator[Table]:
     """Consecutive rows of a table, `n_rows` at a time."""
     return (X[start : start + n_rows] for start in range(0, X.shape[0], n_rows))
@@ -113,8 +158,10 @@ class Model(ABC):
         """Raise a ValueError that names the column of a value the model has no loss for."""
 
     @abstractmethod
-    def row_losses(self, rows: Table, options: TrainingOptions) -> tuple[Tensor, ...]:
-        """Terms of the training loss of each row."""
+    def make_row_losses(
+        self, X: Table, options: TrainingOptions, optimizer: torch.optim.Optimizer
+    ) -> RowLosses:
+        """Make the function that gives the terms of the training loss of each row of a batch."""
 
     @abstractmethod
     def validation_loss(self, X: Table) -> float:
@@ -133,16 +180,19 @@ class Model(ABC):
 
         With `partial` X is a chunk of the training rows, otherwise all of them.
         """
+        keep_freed_memory()
         self.network.to(training_device(options.device))
         self.n_rows_seen = X.shape[0] + (self.n_rows_seen if partial else 0)
         optimizer = self.make_optimizer(options)
-        if self._optimizer_state is not None and self._optimizer_state["solver"] == options.solver:
+        row_losses = self.make_row_losses(X, options, optimizer)
+        kind = self.optimizer_kind(X, options)
+        if self._optimizer_state is not None and self._optimizer_state["kind"] == kind:
             groups = optimizer.state_dict()["param_groups"]
             state = self._optimizer_state["state"]
             optimizer.load_state_dict({"state": state, "param_groups": groups})
         history = train(
             self.network,
-            lambda rows: self.row_losses(rows, options),
+            row_losses,
             X,
             optimizer=optimizer,
             generator=self.generator,
@@ -156,9 +206,10 @@ class Model(ABC):
         self.history.validation += history.validation
         self._scorer = None
         self._optimizer_state = None
-        if keep_optimizer:
+        # Interrupted in the first epoch of all, the optimiser may be half set up.
+        if keep_optimizer and self.history.terms:
             state = optimizer.state_dict()["state"]
-            self._optimizer_state = {"solver": options.solver, "state": state}
+            self._optimizer_state = {"kind": kind, "state": state}
 
     def make_optimizer(self, options: TrainingOptions) -> torch.optim.Optimizer:
         """Make the optimiser of the network's parameters."""
@@ -166,18 +217,25 @@ class Model(ABC):
             self.network, options.solver, options.learning_rate_init, options.alpha
         )
 
+    def optimizer_kind(self, X: Table, options: TrainingOptions) -> str:
+        """Name of what the optimiser's state means: another kind cannot go on from it."""
+        return options.solver
+
     def scorer(self, device: str) -> Any:
         """Float64 copy of the network on the device to score on."""
-        if self._scorer is None or self._scorer[0] != device:
+        # Threads may make a copy each; none sees one that is half made, or another's device.
+        scorer = self._scorer
+        if scorer is None or scorer[0] != device:
             network = copy.deepcopy(self.network).to(scoring_device(device))
-            self._scorer = (device, network.double().requires_grad_(False))
-        return self._scorer[1]
+            scorer = self._scorer = (device, network.double().requires_grad_(False))
+        return scorer[1]
 
     @torch.no_grad()
     def _by_blocks(
         self, function: Callable[[Table], Tensor], X: Table, n_draws: int = 1
     ) -> np.ndarray:
         """Apply a function to a few rows at a time, so that memory does not grow with X."""
+        keep_freed_memory()
         # Filled in place, for the reason given in `log_density`.
         results = np.empty(0)
         start = 0
@@ -255,13 +313,40 @@ class DensityModel(Model):
             optimizer.register_step_post_hook(lambda *_: autoregression.shrink(threshold))
         return optimizer
 
-    def row_losses(self, rows: Table, options: TrainingOptions) -> tuple[Tensor, ...]:
-        x = self._prepare(rows, self.network)
-        if options.n_training_draws == 1:
-            return elbo_terms(self.network, self.likelihood, x, self.generator)
-        return importance_weighted_terms(
-            self.network, self.likelihood, x, options.n_training_draws, self.generator
+    def make_row_losses(
+        self, X: Table, options: TrainingOptions, optimizer: torch.optim.Optimizer
+    ) -> RowLosses:
+        n_zeros = n_zeros_sampled(options, self.likelihood, self.network, X)
+        if n_zeros is not None:
+            return self._sampled_row_losses(n_zeros, options, optimizer)
+        network, likelihood, generator = self.network, self.likelihood, self.generator
+        n_draws = options.n_training_draws
+        if n_draws == 1:
+            return lambda rows: elbo_terms(
+                network, likelihood, self._prepare(rows, network), generator
+            )
+        return lambda rows: importance_weighted_terms(
+            network, likelihood, self._prepare(rows, network), n_draws, generator
         )
+
+    def optimizer_kind(self, X: Table, options: TrainingOptions) -> str:
+        by_rows = n_zeros_sampled(options, self.likelihood, self.network, X) is not None
+        return f"{options.solver} by rows" if by_rows else options.solver
+
+    def _sampled_row_losses(
+        self, n_zeros: int, options: TrainingOptions, optimizer: torch.optim.Optimizer
+    ) -> RowLosses:
+        """Losses estimated from a sample of the zeros; the optimiser's steps train the rest."""
+        means = self.likelihood.column_means()
+        assert means is not None
+        training = RowTraining(self.network, means, n_zeros, optimizer, options.batch_size)
+        optimizer.register_step_post_hook(lambda *_: training.update())
+
+        def row_losses(rows: Table) -> tuple[Tensor, ...]:
+            network, x = training.restrict(self._prepare(rows, self.network), self.generator)
+            return elbo_terms(network, self.likelihood, x, self.generator)
+
+        return row_losses
 
     def validation_loss(self, X: Table) -> float:
         return -float(np.mean(self._log_density(X, self.network, N_VALIDATION_DRAWS)))
@@ -272,7 +357,8 @@ class DensityModel(Model):
         """Bound on log p(x) of each row, in nats."""
         self.check(X)
         network = self.scorer(device)
-        return self._log_density(X, network, n_importance_samples, n_refinement_steps)
+        scores = self._log_density(X, network, n_importance_samples, n_refinement_steps)
+        return finite(scores, X)
 
     def contributions(
         self, X: Table, *, n_importance_samples: int, n_refinement_steps: int = 0, device: str
@@ -299,7 +385,7 @@ class DensityModel(Model):
                 entries = (entries - at_zero)[stored.rows, stored.columns]
             parts.append([part.cpu().numpy() for part in (baseline, entries, latent)])
         baselines, all_entries, latents = map(np.concatenate, zip(*parts, strict=True))
-        return baselines, all_entries, latents
+        return baselines, all_entries, finite(latents, X)
 
     def impute(self, X: np.ndarray, *, n_importance_samples: int, device: str) -> np.ndarray:
         """Mean of each value, missing or not, given the values that its row has."""
@@ -316,24 +402,26 @@ class DensityModel(Model):
             mean = expected_mean(network, self.likelihood, x, q, noise, weights)
             return self.likelihood.to_table(mean)
 
-        return self._by_blocks(means, X, len(noise))
+        return finite(self._by_blocks(means, X, len(noise)), X)
 
     def encode(self, X: Table, device: str) -> np.ndarray:
         """Posterior means, (n_rows, n_components)."""
         self.check(X)
         network = self.scorer(device)
-        return self._by_blocks(
+        codes = self._by_blocks(
             lambda rows: posterior(network, self.likelihood, self._prepare(rows, network))[0], X
         )
+        return finite(codes, X)
 
     def decode(self, Z: np.ndarray, device: str) -> np.ndarray:
         """Mean of p(x|z) in the units of the table, (n_rows, n_features)."""
         decode = self._decoder(device)
         autoregression = self.scorer(device).autoregression
         if autoregression is None:
-            return self._by_blocks(
+            means = self._by_blocks(
                 lambda z: self.likelihood.to_table(self.likelihood.mean(decode(z))), Z
             )
+            return finite(means, Z)
         generator = Generator().manual_seed(self.noise_seed)
         shape = (N_MEAN_DRAWS, 1, self.network.n_features)
         uniform = torch.rand(shape, generator=generator, dtype=torch.float64)
@@ -342,7 +430,7 @@ class DensityModel(Model):
             (logits,) = decode(z)
             return autoregression.sample(logits, uniform.to(logits))[1].mean(0)
 
-        return self._by_blocks(mean, Z, N_MEAN_DRAWS * self.network.n_features)
+        return finite(self._by_blocks(mean, Z, N_MEAN_DRAWS * self.network.n_features), Z)
 
     def sample(self, n_samples: int, seed: int, device: str, *, sparse: bool) -> Table:
         """Rows drawn from the model, as an array or CSR matrix."""
@@ -447,8 +535,10 @@ class AutoencoderModel(Model):
         if self.loss == "binary_cross_entropy":
             check_unit_interval(X, "Binary cross entropy", "loss='squared_error'")
 
-    def row_losses(self, rows: Table, options: TrainingOptions) -> tuple[Tensor, ...]:
-        return (self._row_errors(rows, self.network),)
+    def make_row_losses(
+        self, X: Table, options: TrainingOptions, optimizer: torch.optim.Optimizer
+    ) -> RowLosses:
+        return lambda rows: (self._row_errors(rows, self.network),)
 
     def validation_loss(self, X: Table) -> float:
         return float(np.mean(self._errors(X, self.network)))
@@ -456,18 +546,21 @@ class AutoencoderModel(Model):
     def reconstruction_error(self, X: Table, device: str) -> np.ndarray:
         """Loss of each row, (n_rows,)."""
         self.check(X)
-        return self._errors(X, self.scorer(device))
+        return finite(self._errors(X, self.scorer(device)), X)
 
     def encode(self, X: Table, device: str) -> np.ndarray:
         """Codes, (n_rows, n_components)."""
         network = self.scorer(device)
-        return self._by_blocks(lambda rows: network.encode(self._prepare(rows, network)), X)
+        return finite(
+            self._by_blocks(lambda rows: network.encode(self._prepare(rows, network)), X), X
+        )
 
     def decode(self, Z: np.ndarray, device: str) -> np.ndarray:
         """Reconstructions from codes, (n_rows, n_features)."""
         network = self.scorer(device)
         activate = ACTIVATIONS[self.out_activation]
-        return self._by_blocks(lambda z: activate(network.decode(self._prepare(z, network))), Z)
+        rows = self._by_blocks(lambda z: activate(network.decode(self._prepare(z, network))), Z)
+        return finite(rows, Z)
 
     def _prepare(self, rows: Table, network: Autoencoder) -> Batch:
         weight = network.output.weight

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from .device import has_bfloat16
 from .sparse import Batch, CSRBatch, stored_entries
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -29,6 +30,18 @@ MAX_LOG_VARIANCE = 15.0
 
 # Share of non-zeros in dense rows below which a product by index is faster than that of matrices.
 MAX_SPARSE_SHARE = 0.1
+
+
+# Fewest features for which training rounds the factors of the output's products to bfloat16, where
+# the processor has instructions for that: of fewer the products are not what takes the time.
+MIN_FEATURES_TO_ROUND = 1024
+
+
+def rounds_products(weight: Tensor) -> bool:
+    """Whether products with an output's weight are faster, and as good, with rounded factors."""
+    if weight.dtype != torch.float32 or len(weight) < MIN_FEATURES_TO_ROUND:
+        return False
+    return has_bfloat16(weight.device)
 
 
 def multiply(x: Batch, weight: Tensor) -> Tensor:
@@ -58,6 +71,40 @@ class Linear(nn.Module):
         if isinstance(x, CSRBatch):
             return multiply(x, self.weight) + self.bias
         return F.linear(x, self.weight.T, self.bias)
+
+
+class RoundedLinear(torch.autograd.Function):
+    """`F.linear` of factors rounded to bfloat16, with sums in float32."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        x, weight = x.bfloat16(), weight.bfloat16()
+        ctx.save_for_backward(x, weight)
+        return x @ weight.T + bias
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        x, weight = ctx.saved_tensors
+        d_bias = gradient.flatten(0, -2).sum(0)
+        gradient = gradient.bfloat16()
+        d_weight = gradient.flatten(0, -2).T @ x.flatten(0, -2)
+        return (gradient @ weight).float(), d_weight.float(), d_bias
+
+
+class Output(nn.Module):
+    """Linear layer with a row of its weight for each feature."""
+
+    def __init__(self, n_in: int, bias: np.ndarray, generator: Generator):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(len(bias), n_in))
+        self.bias = nn.Parameter(torch.from_numpy(bias).float())
+        nn.init.xavier_uniform_(self.weight, generator=generator)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.weight.requires_grad and rounds_products(self.weight):
+            return RoundedLinear.apply(x, self.weight, self.bias)
+        return F.linear(x, self.weight, self.bias)
 
 
 class AboveDiagonal(torch.autograd.Function):
@@ -169,14 +216,17 @@ class VAE(EncoderDecoder):
         super().__init__(n_inputs, n_components, hidden_layer_sizes, activation, generator)
         self.mean = Linear(self.n_code_inputs, n_components, generator)
         self.log_variance = Linear(self.n_code_inputs, n_components, generator)
-        outputs = [Linear(self.n_output_inputs, len(bias), generator) for bias in output_biases]
-        with torch.no_grad():
-            for output, bias in zip(outputs, output_biases, strict=True):
-                output.bias.copy_(torch.from_numpy(bias))
-        self.outputs = nn.ModuleList(outputs)
+        self.outputs = nn.ModuleList(
+            Output(self.n_output_inputs, bias, generator) for bias in output_biases
+        )
         # Largest number of values that a row is decoded to: what blocks of rows are cut by.
         self.n_features = max(len(bias) for bias in output_biases)
         self.autoregression = Autoregression(self.n_features) if autoregressive else None
+
+    def feature_layers(self) -> tuple[list[Linear], list[Output]]:
+        """Layers that read the features and those that write them, a row of weights for each."""
+        readers = [*self.encoder.layers[:1]] or [self.mean, self.log_variance]
+        return readers, list(self.outputs)
 
     def encode(self, x: Batch) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of q(z|x), both (n_rows, n_components)."""
@@ -212,7 +262,7 @@ class Autoencoder(EncoderDecoder):
         super().__init__(n_features, n_components, hidden_layer_sizes, activation, generator)
         self.n_features = n_features
         self.code = MLP([self.n_code_inputs, n_components], code_activation, generator)
-        self.output = Linear(self.n_output_inputs, n_features, generator)
+        self.output = Output(self.n_output_inputs, np.zeros(n_features), generator)
 
     def encode(self, x: Batch) -> Tensor:
         """Code of each row, (n_rows, n_components)."""

@@ -24,6 +24,8 @@ class CSRBatch:
     offsets : Tensor of shape (n_rows + 1,)
         Where each row starts in `columns` and `values`; the last is n_stored.
     n_features : int
+    column_weights : Tensor of shape (n_features,) or None
+        How often each column counts in a sum over all features; None: once.
     """
 
     columns: Tensor
@@ -31,9 +33,15 @@ class CSRBatch:
     rows: Tensor
     offsets: Tensor
     n_features: int
+    column_weights: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
+
+    @property
+    def places(self) -> Tensor:
+        """Place of each stored entry in the rows, written out one after the other."""
+        return self.rows * self.n_features + self.columns
 
     def to(self, target: torch.dtype | torch.device) -> CSRBatch:
         """Give the same entries with values of another type, or on another device."""
@@ -66,7 +74,9 @@ def as_batch(rows: Table) -> Batch:
     """View rows, a float64 array or CSR matrix, as tensors; nobody may write to them."""
     if sp.issparse(rows):
         return csr_batch(rows)
-    return torch.from_numpy(rows if rows.flags.writeable else rows.copy())
+    # A single row may be read backwards and still count as contiguous.
+    plain = rows.flags.writeable and min(rows.strides) >= 0
+    return torch.from_numpy(rows if plain else rows.copy())
 
 
 def csr_batch(rows: sp.csr_matrix) -> CSRBatch:

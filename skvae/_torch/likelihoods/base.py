@@ -93,12 +93,14 @@ def at_entries(output: Tensor, x: Batch) -> Tensor:
     """An output, (..., n_rows, n_features), where `x` has entries: see `sum_entries`."""
     if not isinstance(x, CSRBatch):
         return output
-    return output.flatten(-2).index_select(-1, x.rows * x.n_features + x.columns)
+    return output.flatten(-2).index_select(-1, x.places)
 
 
 def sum_observed(values: Tensor, x: Batch) -> Tensor:
     """Sum of values over the features of each row, without those that are missing from `x`."""
-    return (values if isinstance(x, CSRBatch) else values.masked_fill(x.isnan(), 0)).sum(-1)
+    if isinstance(x, Tensor):
+        return values.masked_fill(x.isnan(), 0).sum(-1)
+    return values.sum(-1) if x.column_weights is None else values @ x.column_weights
 
 
 def private_numpy(generator: Generator) -> np.random.RandomState:
@@ -134,6 +136,13 @@ class Likelihood(ABC):
         One array for each output of the decoder, as long as that output is wide. With them and
         z = 0 the columns have their marginal distributions.
         """
+
+    def column_means(self) -> Tensor | None:
+        """Mean of each column in training, if the baseline of CSR rows is a sum over the columns.
+
+        Such a sum can be estimated from a sample of columns: see `CSRBatch.column_weights`.
+        """
+        return None
 
     @abstractmethod
     def prepare(self, batch: Batch, dtype: torch.dtype) -> Batch:

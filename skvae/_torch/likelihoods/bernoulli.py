@@ -39,25 +39,63 @@ def check_unit_interval(
     )
 
 
+# Times that `sum_softplus` multiplies pairs of factors before it takes logarithms.
+N_PAIRINGS = 5
+
+
+def sum_softplus(logits: Tensor) -> Tensor:
+    """Sum over the last dimension of log(1 + exp(l)), without a logarithm for each.
+
+    log(1 + exp(l)) = max(l, 0) - log sigmoid(|l|), of which sigmoid(|l|) is in [1/2, 1]: products
+    of 2^5 of them neither underflow nor lose digits.
+    """
+    factors = logits.clamp(min=0)
+    total = factors.sum(-1)
+    torch.abs(logits, out=factors).sigmoid_()
+    for _ in range(N_PAIRINGS):
+        half, odd = divmod(factors.shape[-1], 2)
+        if odd:
+            total -= factors[..., -1].log()
+        factors = factors[..., :half].mul_(factors[..., half : 2 * half])
+    return total - factors.log().sum(-1)
+
+
+class SumSoftplus(torch.autograd.Function):
+    """`sum_softplus` with its gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor) -> Tensor:
+        ctx.save_for_backward(logits)
+        return sum_softplus(logits)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        (logits,) = ctx.saved_tensors
+        return torch.sigmoid(logits).mul_(gradient[..., None])
+
+
 class SparseBernoulliTerms(torch.autograd.Function):
     """`Bernoulli.terms` of CSR rows, with a gradient that takes one temporary of logits' size."""
 
     @staticmethod
     def forward(
-        ctx: Any, logits: Tensor, rows: Tensor, columns: Tensor, values: Tensor
+        ctx: Any, logits: Tensor, places: Tensor, values: Tensor, column_weights: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        ctx.save_for_backward(logits, rows, columns, values)
-        return -F.softplus(logits).sum(-1), logits[..., rows, columns] * values
+        ctx.save_for_backward(logits, places, values, column_weights)
+        entries = logits.flatten(-2).index_select(-1, places) * values
+        if column_weights is None:
+            return -sum_softplus(logits), entries
+        return -(F.softplus(logits) @ column_weights), entries
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d_baseline: Tensor, d_entries: Tensor) -> tuple[Tensor | None, ...]:
-        logits, rows, columns, values = ctx.saved_tensors
+        logits, places, values, column_weights = ctx.saved_tensors
         d_logits = torch.sigmoid(logits).mul_(-d_baseline[..., None])
-        n_rows, n_features = logits.shape[-2:]
-        flat = d_logits.view(-1, n_rows * n_features)
-        at_stored = (d_entries * values).view(len(flat), -1)
-        flat.index_add_(1, rows * n_features + columns, at_stored)
+        if column_weights is not None:
+            d_logits.mul_(column_weights)
+        d_logits.flatten(-2).index_add_(-1, places, d_entries * values)
         return d_logits, None, None, None
 
 
@@ -80,6 +118,9 @@ class Bernoulli(Likelihood):
         self.marginals_ = torch.from_numpy(ones / rows)
         return [np.log(ones / (rows - ones))]
 
+    def column_means(self) -> Tensor | None:
+        return self.marginals_
+
     def prepare(self, batch: Batch, dtype: torch.dtype) -> Batch:
         return batch.to(dtype)
 
@@ -89,8 +130,10 @@ class Bernoulli(Likelihood):
     def terms(self, outputs: Sequence[Tensor], x: Batch) -> tuple[Tensor, Tensor]:
         (logits,) = outputs
         if isinstance(x, CSRBatch):
-            return SparseBernoulliTerms.apply(logits, x.rows, x.columns, x.values)
-        return sum_observed(-F.softplus(logits), x), logits * filled(x)
+            return SparseBernoulliTerms.apply(logits, x.places, x.values, x.column_weights)
+        if x.isnan().any():
+            return sum_observed(-F.softplus(logits), x), logits * filled(x)
+        return -SumSoftplus.apply(logits), logits * x
 
     def mean(self, outputs: Sequence[Tensor]) -> Tensor:
         return torch.sigmoid(outputs[0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ..sparse import Batch, CSRBatch, Table
 from .base import Likelihood, column_counts, column_sums, filled, not_a_code, refuse, stored_values
@@ -37,6 +38,9 @@ class Counts(Likelihood):
         means = (column_sums(X) + 0.5) / np.maximum(column_counts(X), 1)
         self.means_ = torch.from_numpy(means)
         return [np.log(means)]
+
+    def column_means(self) -> Tensor | None:
+        return self.means_
 
     def prepare(self, batch: Batch, dtype: torch.dtype) -> Batch:
         return batch.to(dtype)

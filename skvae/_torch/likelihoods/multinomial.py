@@ -41,6 +41,9 @@ class Multinomial(Counts):
         self.length_ = float(column_sums(X).sum() / X.shape[0])
         return super().start(X)
 
+    def column_means(self) -> None:
+        """None: each column's term depends on all logits."""
+
     def is_empty(self, x: Batch) -> Tensor:
         return lengths(x) == 0
 

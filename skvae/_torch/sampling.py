@@ -1,0 +1,216 @@
+"""Training steps that cost what a batch's non-zeros do, and not what the vocabulary does.
+
+The sum over features in an ELBO is split into the columns that have an entry in the batch, which
+all count, and the others, whose zeros are estimated from a sample of columns: without bias, and so
+are the gradients. Only the rows of the weights that belong to these columns are read and updated.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Generator, Tensor, nn
+
+from .networks import VAE
+from .sparse import CSRBatch
+
+# Decay rates of Adam's moments, and what keeps its steps finite (Kingma and Ba, 2015, algorithm 1).
+BETAS = 0.9, 0.999
+EPSILON = 1e-8
+
+
+class ColumnSampler:
+    """Draws columns, half of the probability even and half in proportion to their means.
+
+    What a zero adds to the loss is nearly its column's mean: with such probabilities most draws
+    weigh much the same, and none is so improbable that its weight explodes.
+
+    Parameters
+    ----------
+    means : Tensor of shape (n_features,)
+        Mean of each column in training.
+    n_draws : int
+        Columns drawn a step, with replacement.
+    """
+
+    def __init__(self, means: Tensor, n_draws: int):
+        self.n_draws = n_draws
+        self.probabilities = (means / means.sum() + 1 / len(means)) / 2
+        self.cumulative = self.probabilities.cumsum(0)
+
+    def draw(self, used: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+        """Columns to count and the weight of each: first those in use, then others that are drawn.
+
+        Sums over all columns are estimated by weighted sums over these.
+        """
+        uniform = torch.rand(self.n_draws, generator=generator, dtype=torch.float64)
+        # Rounding may leave the last sum below 1.
+        drawn = torch.searchsorted(self.cumulative, uniform * self.cumulative[-1])
+        drawn, n_times = drawn.unique(return_counts=True)
+        others = ~torch.isin(drawn, used, assume_unique=True)
+        drawn, n_times = drawn[others], n_times[others]
+        weights = n_times / (self.n_draws * self.probabilities[drawn])
+        return torch.cat([used, drawn]), torch.cat([weights.new_ones(len(used)), weights])
+
+
+@dataclass
+class FeatureRows:
+    """A parameter with a row for each feature, and those of its rows that a step trains.
+
+    Attributes
+    ----------
+    whole : Parameter of shape (n_features, ...)
+    layer, name : Module and str
+        Where its rows take its place.
+    share : Tensor of shape (n_features,)
+        Share of the steps in which each row takes part.
+    decay : float
+        Weight decay of all rows.
+    parts : list of tuple of Tensor
+        Columns of each piece of the batch, their rows, and the gradient of these.
+    """
+
+    whole: nn.Parameter
+    layer: nn.Module
+    name: str
+    share: Tensor
+    decay: float
+    parts: list[tuple[Tensor, Tensor, Tensor]] = field(default_factory=list)
+
+    def load(self, columns: Tensor) -> None:
+        """Let the layer have the rows of these columns."""
+        setattr(self.layer, self.name, nn.Parameter(self.whole.detach().index_select(0, columns)))
+
+    def keep_gradient(self, columns: Tensor) -> None:
+        """Put the gradient of the rows that the layer has aside, if there is one."""
+        rows = getattr(self.layer, self.name)
+        if rows.grad is not None:
+            self.parts.append((columns, rows.detach(), rows.grad))
+            rows.grad = None
+
+    def take(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Columns of all pieces, each once, their rows, and the gradient with weight decay.
+
+        The decay is divided by the share of the steps that a row takes part in, so that its mean
+        over steps is that of a step that trains all rows.
+        """
+        columns, rows, gradient = self.parts[0]
+        if len(self.parts) > 1:
+            every = torch.cat([columns for columns, _, _ in self.parts])
+            columns, places = every.unique(return_inverse=True)
+            rows = self.whole.detach().index_select(0, columns)
+            gradient = torch.zeros_like(rows)
+            gradient.index_add_(0, places, torch.cat([part for _, _, part in self.parts]))
+        self.parts = []
+        if self.decay:
+            share = self.share.index_select(0, columns).to(rows)
+            gradient.addcdiv_(rows, share[:, None], value=self.decay)
+        return columns, rows, gradient
+
+
+class RowTraining:
+    """Trains a network by the rows of its weights that belong to the columns of each batch.
+
+    `restrict` gives a network of these columns alone, which shares all other weights with the whole
+    one, and the batch in its terms; after the optimiser's step, `update` moves the rows. Adam's
+    moments of a row are those over the steps in which it took part. Over all steps, in the others
+    of which its gradient is zero, the second moment is smaller by the share of these steps; that is
+    the one that steps are scaled by, as if all rows were trained.
+
+    Parameters
+    ----------
+    network : VAE
+    means : Tensor of shape (n_features,)
+        Mean of each column in training.
+    n_draws : int
+        Columns drawn a step for their zeros.
+    optimizer : Optimizer
+        Adam or SGD of all parameters of the network; keeps the state of the rows.
+    batch_size : int
+    """
+
+    def __init__(
+        self,
+        network: VAE,
+        means: Tensor,
+        n_draws: int,
+        optimizer: torch.optim.Optimizer,
+        batch_size: int,
+    ):
+        self.sampler = ColumnSampler(means, n_draws)
+        self.optimizer = optimizer
+        in_use = 1 - torch.exp(-batch_size * means)
+        drawn = 1 - torch.exp(n_draws * torch.log1p(-self.sampler.probabilities))
+        counted = in_use + drawn - in_use * drawn
+        groups = optimizer.param_groups
+        decay = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
+
+        # A copy that shares every parameter, until rows take the place of some.
+        memo = {id(parameter): parameter for parameter in network.parameters()}
+        self.network = copy.deepcopy(network, memo)
+        readers, writers = self.network.feature_layers()
+
+        def rows_of(layer: nn.Module, name: str, share: Tensor) -> FeatureRows:
+            whole = getattr(layer, name)
+            return FeatureRows(whole, layer, name, share.to(whole.device), decay[id(whole)])
+
+        self.inputs = [rows_of(layer, "weight", in_use) for layer in readers]
+        self.outputs = [
+            rows_of(layer, name, counted) for layer in writers for name in ("weight", "bias")
+        ]
+        self.used = self.columns = torch.empty(0)
+
+    def restrict(self, x: CSRBatch, generator: Generator) -> tuple[VAE, CSRBatch]:
+        """Network of the columns that are in use or drawn, and the batch in its columns."""
+        self._keep_gradients()
+        self.used, places = x.columns.unique(return_inverse=True)
+        columns, weights = self.sampler.draw(self.used.cpu(), generator)
+        self.columns = columns.to(self.used)
+        for part in self.inputs:
+            part.load(self.used)
+        for part in self.outputs:
+            part.load(self.columns)
+        return self.network, replace(
+            x, columns=places, n_features=len(columns), column_weights=weights.to(x.values)
+        )
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Move the rows that took part in the step, as the optimiser moves a parameter."""
+        self._keep_gradients()
+        for part in [*self.inputs, *self.outputs]:
+            columns, rows, gradient = part.take()
+            if isinstance(self.optimizer, torch.optim.Adam):
+                gradient = self._adam_direction(part, columns, gradient)
+            rate = self.optimizer.param_groups[0]["lr"]
+            part.whole.index_copy_(0, columns, rows.sub_(gradient, alpha=rate))
+
+    def _keep_gradients(self) -> None:
+        """Put the gradients of the latest piece of the batch aside, if there is one."""
+        for parts, columns in ((self.inputs, self.used), (self.outputs, self.columns)):
+            for part in parts:
+                part.keep_gradient(columns)
+
+    def _adam_direction(self, part: FeatureRows, columns: Tensor, gradient: Tensor) -> Tensor:
+        """What Adam subtracts from the rows, but for the learning rate; advances their moments."""
+        whole, state = part.whole, self.optimizer.state[part.whole]
+        if not state:
+            shape = (len(whole), *[1] * (whole.ndim - 1))
+            state["step"] = whole.new_zeros(shape)
+            state["exp_avg"] = torch.zeros_like(whole)
+            state["exp_avg_sq"] = torch.zeros_like(whole)
+        step, mean, square = (
+            state[name].index_select(0, columns) for name in ("step", "exp_avg", "exp_avg_sq")
+        )
+        step += 1
+        mean.lerp_(gradient, 1 - BETAS[0])
+        square.lerp_(gradient.square_(), 1 - BETAS[1])
+        for name, rows in (("step", step), ("exp_avg", mean), ("exp_avg_sq", square)):
+            state[name].index_copy_(0, columns, rows)
+        # A mean over all steps remembers no share smaller than this.
+        share = part.share.index_select(0, columns).clamp(min=1 - BETAS[1]).to(square)
+        square.mul_(share.view_as(step)).div_(1 - BETAS[1] ** step)
+        deviation = square.sqrt_().add_(EPSILON)
+        return mean.div_(1 - BETAS[0] ** step).div_(deviation)
