@@ -6,7 +6,7 @@ import copy
 import sys
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
@@ -77,7 +77,7 @@ def restored_on_error(estimator: BaseEstimator) -> Iterator[None]:
 def validate_numbers(
     estimator: BaseEstimator, X: Any, *, reset: bool, allow_nan: bool, **options: Any
 ) -> Any:
-    """C-ordered float64 values by scikit-learn's rules, and what it leaves to NumPy."""
+    """C-ordered float64 values by scikit-learn's rules; too large a number is a ValueError too."""
     try:
         with np.errstate(over="ignore", invalid="ignore"):
             return validate_data(
@@ -129,6 +129,50 @@ def refuse_broken(X: Any) -> None:
             f"X is a broken {X.format.upper()} matrix: indptr or indices lie outside its shape "
             f"{X.shape}. Make it from rows, columns and values instead, by coo_matrix."
         )
+
+
+class Blocks:
+    """Clean tables, read one after the other, anew at each iteration.
+
+    Parameters
+    ----------
+    estimator : BaseEstimator
+        Has seen the first block.
+    blocks : iterable of {array-like, sparse matrix}
+    """
+
+    def __init__(self, estimator: BaseEstimator, blocks: Any):
+        self.estimator = estimator
+        self.blocks = blocks
+
+    def __iter__(self) -> Iterator[Any]:
+        first_is_sparse = None
+        for block in self.blocks:
+            table = validate_table(self.estimator, block, reset=False, allow_nan=True)
+            first_is_sparse = sp.issparse(table) if first_is_sparse is None else first_is_sparse
+            if sp.issparse(table) != first_is_sparse:
+                raise ValueError("X gives sparse and dense blocks. Give all in one form.")
+            yield table
+
+
+def is_blocks(X: Any) -> bool:
+    """Whether X gives tables one after the other, and is no table itself.
+
+    Raises
+    ------
+    TypeError
+        If it can be iterated over once only.
+    """
+    if hasattr(X, "shape") or hasattr(X, "__array__") or isinstance(X, (str, bytes, Mapping)):
+        return False
+    if isinstance(X, Iterator):
+        raise TypeError(
+            f"X is an iterator ({type(X).__name__}), which can be read once only. Pass an object "
+            "whose __iter__ begins anew at each call: a class, or a list of sparse matrices."
+        )
+    if isinstance(X, Sequence):
+        return len(X) > 0 and len(getattr(X[0], "shape", ())) == 2
+    return hasattr(X, "__iter__") and not isinstance(X, Set)
 
 
 def check_latent(Z: Any, n_components: int) -> np.ndarray:
@@ -190,10 +234,18 @@ class NetworkEstimator(DocumentationLink, BaseEstimator, ABC):
         max_iter: int,
         partial: bool = False,
         keep_optimizer: bool,
+        blocks: Blocks | None = None,
+        checkpoint: Any = None,
     ) -> None:
-        """Train a new model on clean data, or a copy of the one there is, and keep it."""
+        """Train a new model on clean data, or a copy of the one there is, and keep it.
+
+        X is the table to train on, or the first of several `blocks`.
+        """
         rng = check_random_state(self.random_state)
-        split_seed, model_seed = (int(seed) for seed in rng.randint(np.iinfo(np.int32).max, size=2))
+        seeds = [int(seed) for seed in rng.randint(np.iinfo(np.int32).max, size=2)]
+        if checkpoint is not None:
+            checkpoint, seeds = self._open_checkpoint(checkpoint, X, seeds)
+        split_seed, model_seed = seeds
         if hold_out and X_val is None:
             X, X_val = self._split(X, split_seed)
         if resume:
@@ -210,14 +262,43 @@ class NetworkEstimator(DocumentationLink, BaseEstimator, ABC):
             self._model_architecture = self._architecture()
         if X_val is not None:
             model.check(X_val)
+        n_rows = X.shape[0]
+        if blocks is not None:
+            n_rows = 0
+            for block in blocks:
+                model.check(block)
+                n_rows += block.shape[0]
         model.train(
-            X,
+            [X] if blocks is None else blocks,
             X_val,
             self._training_options(max_iter),
+            n_rows=n_rows,
             partial=partial,
             keep_optimizer=keep_optimizer,
+            checkpoint=checkpoint,
         )
         self._keep(model)
+
+    def _open_checkpoint(self, path: Any, X: Any, seeds: list[int]) -> tuple[Any, list[int]]:
+        """Checkpoint of this training at a path, and the seeds that it began with."""
+        from ._torch.checkpoint import Checkpoint
+
+        parameters = self.get_params(deep=False)
+        for name in ("max_iter", "verbose", "device", "random_state"):
+            del parameters[name]
+        seeded = isinstance(self.random_state, Integral)
+        checkpoint = Checkpoint(path)
+        task = checkpoint.start(
+            {
+                "estimator": type(self).__name__,
+                "parameters": repr(parameters),
+                "random_state": int(self.random_state) if seeded else None,
+                "seeds": seeds,
+                "shape": list(X.shape),
+                "sum": float(np.nansum(X.data if sp.issparse(X) else X)),
+            }
+        )
+        return checkpoint, task["seeds"]
 
     def _keep(self, model: Any) -> None:
         """Make a trained model the estimator's own, with the attributes that tell of it."""

@@ -17,7 +17,15 @@ from sklearn.base import (
 from sklearn.utils import Bunch, Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from ._base import POSITIVE, NetworkEstimator, check_latent, restored_on_error, validate_table
+from ._base import (
+    POSITIVE,
+    Blocks,
+    NetworkEstimator,
+    check_latent,
+    is_blocks,
+    restored_on_error,
+    validate_table,
+)
 from ._compat import Interval, StrOptions, column_indices
 
 # Sobol points, which scores are averaged over, have no more dimensions.
@@ -88,7 +96,7 @@ class VAEDensityEstimator(
     ----------
     n_components : int, default=8
         Number of latent dimensions, at most 21201.
-    hidden_layer_sizes : array-like of int, default=(128,)
+    hidden_layer_sizes : array-like of int of shape (n_layers,), default=(128,)
         Sizes of the encoder's hidden layers; the decoder mirrors them. () for none.
     activation : {"identity", "relu", "tanh", "logistic", "softplus", "elu", "silu"}, \
             default="relu"
@@ -141,7 +149,8 @@ class VAEDensityEstimator(
     solver : {"adam", "sgd"}, default="adam"
         Optimiser; "sgd" is plain, without momentum.
     alpha : float, default=0.001
-        Half of it times the sum of squared weights (not biases) is added to the training loss.
+        Half of it times the sum of squared weights (not biases) is added to the training loss, in
+        nats.
     batch_size : int, default=128
         Rows in a training step; the last step of an epoch takes what is left.
     learning_rate_init : float, default=0.003
@@ -170,17 +179,17 @@ class VAEDensityEstimator(
 
     Attributes
     ----------
-    likelihood_ : str or dict of str to ndarray of int
+    likelihood_ : str or dict of str to ndarray of int of shape (n_columns,)
         The likelihood used, or the columns of each.
     loss_curve_ : list of float
         Minus the mean bound of the training rows in each epoch, in nats: the sum of the next two.
     reconstruction_curve_ : list of float
-        Mean of -log p(x|z) in each epoch; with several draws, what is left of the loss.
+        Mean of -log p(x|z) in each epoch, in nats; with several draws, what is left of the loss.
     kl_curve_ : list of float
-        Mean KL divergence of q(z|x) from the prior in each epoch.
+        Mean KL divergence of q(z|x) from the prior in each epoch, in nats.
     validation_loss_curve_ : list of float
-        Minus the mean importance-weighted bound of the validation rows after each epoch, with 8
-        draws; empty if there are none.
+        Minus the mean importance-weighted bound of the validation rows after each epoch, in nats,
+        with 8 draws; empty if there are none.
     n_iter_ : int
         Number of epochs trained.
     n_features_in_ : int
@@ -280,17 +289,24 @@ class VAEDensityEstimator(
         self.verbose = verbose
         self.device = device
 
-    def fit(self, X, y=None, *, X_val=None):
+    def fit(self, X, y=None, *, X_val=None, checkpoint=None):
         """Learn the density of the rows of X.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Training rows.
+        X : {array-like, sparse matrix} of shape (n_samples, n_features), or iterable of those
+            Training rows. An iterable gives them in blocks, which need not be in memory at once: it
+            is iterated over once to check them and then once an epoch, so it must begin anew each
+            time (a generator does not). Rows are shuffled within a block. The first block fixes
+            likelihood and scale, and `early_stopping="auto"` holds nothing out.
         y : Ignored
             Present for API consistency.
         X_val : {array-like, sparse matrix} of shape (n_val_samples, n_features), default=None
             Rows that stop the training as `early_stopping` does, in place of rows split off from X.
+        checkpoint : str or Path, default=None
+            File for the state of the training after each epoch. If it is there when `fit` begins,
+            the training goes on from it, to the same result; when it is done, the file is removed.
+            It is refused where parameters (other than `max_iter`) or data have changed.
 
         Returns
         -------
@@ -300,13 +316,15 @@ class VAEDensityEstimator(
         Raises
         ------
         ValueError
-            If a parameter or value is not allowed, or the training diverges. The estimator is then
-            as it was before.
+            If a parameter or value is not allowed, `checkpoint` is of another training, or the
+            training diverges. The estimator is then as it was before.
+        TypeError
+            If X can be iterated over once only.
         """
         with restored_on_error(self):
             self._validate_parameters()
             resume = self.warm_start and hasattr(self, "_model")
-            self._fit(X, X_val, resume=resume, max_iter=self.max_iter)
+            self._fit(X, X_val, resume=resume, max_iter=self.max_iter, checkpoint=checkpoint)
         return self
 
     def partial_fit(self, X, y=None):
@@ -337,7 +355,18 @@ class VAEDensityEstimator(
             self._fit(X, None, resume=hasattr(self, "_model"), max_iter=1, partial=True)
         return self
 
-    def _fit(self, X, X_val, *, resume, max_iter, partial=False):
+    def _fit(self, X, X_val, *, resume, max_iter, partial=False, checkpoint=None):
+        blocks = None
+        if not partial and is_blocks(X):
+            if self.early_stopping is True and X_val is None:
+                raise ValueError(
+                    "early_stopping=True holds rows out of a table, but X comes in blocks. Pass "
+                    "the rows that stop the training as X_val, or set early_stopping=False."
+                )
+            blocks = Blocks(self, X)
+            X = next(iter(X), None)
+            if X is None:
+                raise ValueError("X is an iterable of blocks without a single block.")
         table = validate_table(self, X, reset=not resume, allow_nan=True)
         self._column_likelihoods = resolve_likelihood(self.likelihood, X)
         X = table
@@ -347,10 +376,12 @@ class VAEDensityEstimator(
             X,
             X_val,
             resume=resume,
-            hold_out=self._holds_out(X) and not partial,
+            hold_out=self._holds_out(X) and not partial and blocks is None,
             max_iter=max_iter,
             partial=partial,
             keep_optimizer=partial or self.warm_start,
+            blocks=blocks,
+            checkpoint=checkpoint,
         )
         self._sparse_in = sp.issparse(X)
 

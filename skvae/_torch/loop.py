@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 import math
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ import torch
 from torch import Generator, Tensor, nn
 from tqdm import tqdm
 
+from .checkpoint import Checkpoint
 from .networks import Linear, Output
 from .objective import MAX_ROWS
 from .sparse import Table
@@ -34,11 +35,16 @@ class Plateau:
     best: float = math.inf
     n_stalled: int = 0
 
+    @property
+    def is_over(self) -> bool:
+        """Whether to stop."""
+        return self.n_stalled >= self.patience
+
     def update(self, loss: float) -> bool:
         """Take the loss of one more epoch; say whether to stop."""
         self.n_stalled = self.n_stalled + 1 if loss > self.best - self.tol else 0
         self.best = min(self.best, loss)
-        return self.n_stalled >= self.patience
+        return self.is_over
 
 
 @dataclass
@@ -71,36 +77,39 @@ def make_optimizer(
 
 def train_epoch(
     row_losses: RowLosses,
-    X: Table,
+    tables: Iterable[Table],
     optimizer: torch.optim.Optimizer,
     generator: Generator,
     batch_size: int,
 ) -> tuple[float, ...]:
-    """One pass over all rows in random order; the mean of each term of the loss over the rows.
+    """One pass over all rows; the mean of each term of the loss over the rows.
 
-    A batch is worked off in pieces of at most `MAX_ROWS` rows, whose gradients add up.
+    The tables come one after the other, the rows of each in random order. A batch is worked off in
+    pieces of at most `MAX_ROWS` rows, whose gradients add up.
     """
-    n_rows = X.shape[0]
-    order = torch.randperm(n_rows, generator=generator).numpy()
     totals: Any = 0.0
-    for start in range(0, n_rows, batch_size):
-        batch = order[start : start + batch_size]
-        optimizer.zero_grad()
-        for piece in np.split(batch, range(MAX_ROWS, len(batch), MAX_ROWS)):
-            sums = [term.sum() for term in row_losses(X[piece])]
-            (torch.stack(sums).sum() / len(batch)).backward()
-            totals = totals + np.array([term.item() for term in sums])
-        optimizer.step()
-        if not np.isfinite(totals).all():
-            break
-    return tuple(totals / n_rows)
+    n_rows = 0
+    for X in tables:
+        n_rows += X.shape[0]
+        order = torch.randperm(X.shape[0], generator=generator).numpy()
+        for start in range(0, len(order), batch_size):
+            batch = order[start : start + batch_size]
+            optimizer.zero_grad()
+            for piece in np.split(batch, range(MAX_ROWS, len(batch), MAX_ROWS)):
+                sums = [term.sum() for term in row_losses(X[piece])]
+                (torch.stack(sums).sum() / len(batch)).backward()
+                totals = totals + np.array([term.item() for term in sums])
+            optimizer.step()
+            if not np.isfinite(totals).all():
+                return tuple((totals / n_rows).tolist())
+    return tuple((totals / n_rows).tolist())
 
 
 @torch.enable_grad()  # an earlier Ctrl-C amid PyTorch's own code may have left them disabled
 def train(
     network: nn.Module,
     row_losses: RowLosses,
-    X: Table,
+    tables: Iterable[Table],
     *,
     optimizer: torch.optim.Optimizer,
     generator: Generator,
@@ -108,9 +117,13 @@ def train(
     max_iter: int,
     plateau: Plateau,
     validate: Callable[[], float] | None = None,
+    checkpoint: Checkpoint | None = None,
     verbose: bool = False,
 ) -> History:
     """Train in place for at most `max_iter` epochs on the sum of the terms of `row_losses`.
+
+    An epoch is an iteration over `tables`. With a checkpoint the state is saved after each epoch,
+    and training goes on from the one that was saved before.
 
     Training stops on a plateau of the loss; with `validate`, on a plateau of what that returns when
     the network has the moving average of its weights, and the best average comes back. Ctrl-C stops
@@ -124,10 +137,27 @@ def train(
     history = History()
     average: dict[str, Tensor] = {}
     best_state: dict[str, Tensor] | None = None
-    progress = tqdm(range(1, max_iter + 1), disable=not verbose, unit="epoch")
+    saved = None if checkpoint is None else checkpoint.training
+    if saved is not None:
+        network.load_state_dict(saved["network"])
+        optimizer.load_state_dict(saved["optimizer"])
+        generator.set_state(saved["generator"])
+        history, plateau = History(**saved["history"]), replace(plateau, **saved["plateau"])
+        average, best_state = saved["average"], saved["best_state"]
+    n_done = len(history.terms)
+    progress = tqdm(
+        range(n_done + 1, max_iter + 1),
+        initial=n_done,
+        total=max_iter,
+        disable=not verbose,
+        unit="epoch",
+    )
+    stopped = plateau.is_over
     try:
         for epoch in progress:
-            terms = train_epoch(row_losses, X, optimizer, generator, batch_size)
+            if stopped:
+                break
+            terms = train_epoch(row_losses, tables, optimizer, generator, batch_size)
             loss = sum(terms)
             check_finite(loss, network, epoch, optimizer.param_groups[0]["lr"])
             history.terms.append(terms)
@@ -142,8 +172,21 @@ def train(
                     best_state = copy.deepcopy(average)
                 network.load_state_dict(live)
             progress.set_postfix(loss=f"{loss:.4g}")
-            if plateau.update(loss):
-                break
+            stopped = plateau.update(loss)
+            if checkpoint is not None:
+                checkpoint.save(
+                    {
+                        "network": network.state_dict(),
+                        "optimizer": optimizer.state_dict(),
+                        "generator": generator.get_state(),
+                        "history": vars(history),
+                        "plateau": {"best": plateau.best, "n_stalled": plateau.n_stalled},
+                        "average": average,
+                        "best_state": best_state,
+                    }
+                )
+        if checkpoint is not None:
+            checkpoint.remove()
     except KeyboardInterrupt:
         epoch = len(history.terms) + 1
         check_finite(0.0, network, epoch, optimizer.param_groups[0]["lr"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ import scipy.sparse as sp
 import torch
 from torch import Generator, Tensor
 
+from .checkpoint import Checkpoint
 from .device import keep_freed_memory, scoring_device, training_device
 from .likelihoods import (
     Bernoulli,
@@ -116,7 +117,7 @@ def n_zeros_sampled(
             f"n_negative_samples={wanted} is for the ELBO of sparse 0/1 tables and counts, but "
             f"{against}. Use n_negative_samples='auto', which can do without."
         )
-    return wanted
+    return None if wanted is None else int(wanted)
 
 
 def finite(results: np.ndarray, X: Table) -> np.ndarray:
@@ -161,7 +162,10 @@ class Model(ABC):
     def make_row_losses(
         self, X: Table, options: TrainingOptions, optimizer: torch.optim.Optimizer
     ) -> RowLosses:
-        """Make the function that gives the terms of the training loss of each row of a batch."""
+        """Make the function that gives the terms of the training loss of each row of a batch.
+
+        X is the training table, or the first of them.
+        """
 
     @abstractmethod
     def validation_loss(self, X: Table) -> float:
@@ -169,21 +173,25 @@ class Model(ABC):
 
     def train(
         self,
-        X: Table,
+        tables: Iterable[Table],
         X_val: Table | None,
         options: TrainingOptions,
         *,
+        n_rows: int,
         partial: bool,
         keep_optimizer: bool,
+        checkpoint: Checkpoint | None = None,
     ) -> None:
-        """Train on X, from wherever the network is; `X_val` stops the training if given.
+        """Train on the rows of all tables; `X_val` stops the training if given.
 
-        With `partial` X is a chunk of the training rows, otherwise all of them.
+        The training begins wherever the network is. An epoch is an iteration over the tables, which
+        have `n_rows` rows in all. With `partial` they are a chunk of the training rows.
         """
         keep_freed_memory()
         self.network.to(training_device(options.device))
-        self.n_rows_seen = X.shape[0] + (self.n_rows_seen if partial else 0)
+        self.n_rows_seen = n_rows + (self.n_rows_seen if partial else 0)
         optimizer = self.make_optimizer(options)
+        X = next(iter(tables))
         row_losses = self.make_row_losses(X, options, optimizer)
         kind = self.optimizer_kind(X, options)
         if self._optimizer_state is not None and self._optimizer_state["kind"] == kind:
@@ -193,13 +201,14 @@ class Model(ABC):
         history = train(
             self.network,
             row_losses,
-            X,
+            tables,
             optimizer=optimizer,
             generator=self.generator,
             batch_size=options.batch_size,
             max_iter=options.max_iter,
             plateau=Plateau(options.tol, options.n_iter_no_change),
             validate=None if X_val is None else lambda: self.validation_loss(X_val),
+            checkpoint=checkpoint,
             verbose=options.verbose,
         )
         self.history.terms += history.terms
@@ -343,7 +352,9 @@ class DensityModel(Model):
         optimizer.register_step_post_hook(lambda *_: training.update())
 
         def row_losses(rows: Table) -> tuple[Tensor, ...]:
-            network, x = training.restrict(self._prepare(rows, self.network), self.generator)
+            batch = self._prepare(rows, self.network)
+            assert isinstance(batch, CSRBatch)  # the first table is sparse
+            network, x = training.restrict(batch, self.generator)
             return elbo_terms(network, self.likelihood, x, self.generator)
 
         return row_losses

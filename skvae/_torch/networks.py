@@ -226,7 +226,7 @@ class VAE(EncoderDecoder):
     def feature_layers(self) -> tuple[list[Linear], list[Output]]:
         """Layers that read the features and those that write them, a row of weights for each."""
         readers = [*self.encoder.layers[:1]] or [self.mean, self.log_variance]
-        return readers, list(self.outputs)
+        return readers, [*self.outputs]
 
     def encode(self, x: Batch) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of q(z|x), both (n_rows, n_components)."""

@@ -27,7 +27,7 @@ def linear_problem(n_rows, learning_rate=0.01):
 @pytest.mark.parametrize(("n_rows", "batch_size"), [(10, 3), (3, 10), (1, 1), (1200, 1000)])
 def test_every_row_is_trained_on_once_an_epoch(n_rows, batch_size):
     _, X, row_losses, optimizer, seen = linear_problem(n_rows)
-    train_epoch(row_losses, X, optimizer, Generator().manual_seed(0), batch_size)
+    train_epoch(row_losses, [X], optimizer, Generator().manual_seed(0), batch_size)
     assert max(len(rows) for rows in seen) <= 512
     used = np.concatenate(seen)
     np.testing.assert_array_equal(np.sort(used, axis=0), np.sort(X, axis=0))
@@ -38,7 +38,7 @@ def test_pieces_of_a_batch_add_up_to_one_step(monkeypatch):
     for max_rows in (512, 7):
         monkeypatch.setattr(loop, "MAX_ROWS", max_rows)
         network, X, row_losses, optimizer, _ = linear_problem(100)
-        train_epoch(row_losses, X, optimizer, Generator().manual_seed(0), 50)
+        train_epoch(row_losses, [X], optimizer, Generator().manual_seed(0), 50)
         weights.append(network.weight.detach().clone())
     torch.testing.assert_close(*weights, rtol=1e-12, atol=1e-12)
 
@@ -48,7 +48,7 @@ def run(n_rows=50, max_iter=500, plateau=None, validate=None):
     history = train(
         network,
         row_losses,
-        X,
+        [X],
         optimizer=optimizer,
         generator=Generator().manual_seed(0),
         batch_size=10,
@@ -84,7 +84,7 @@ def test_the_curve_is_the_mean_over_rows_of_each_term():
         (loss,) = row_losses(rows)
         return loss, 2 * loss
 
-    terms = train_epoch(two_terms, X, still, Generator().manual_seed(0), 20)
+    terms = train_epoch(two_terms, [X], still, Generator().manual_seed(0), 20)
     mean = row_losses(X)[0].mean().item()
     assert terms == pytest.approx((mean, 2 * mean))
 
@@ -100,7 +100,7 @@ def test_validation_brings_back_the_best_epoch():
     history = train(
         network,
         row_losses,
-        X,
+        [X],
         optimizer=optimizer,
         generator=Generator().manual_seed(0),
         batch_size=10,

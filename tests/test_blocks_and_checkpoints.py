@@ -1,0 +1,296 @@
+"""Training on more than fits in memory, and after a kill."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+
+from skvae import VAEDensityEstimator
+from skvae._torch.loop import train_epoch
+
+OPTIONS = {
+    "n_components": 2,
+    "hidden_layer_sizes": (8,),
+    "max_iter": 6,
+    "batch_size": 20,
+    "random_state": 0,
+}
+
+
+def made_up_rows(n_rows=240, n_features=12):
+    rng = np.random.RandomState(0)
+    topic = rng.uniform(size=(n_rows, 1)) < 0.5
+    rates = np.linspace(0.1, 0.8, n_features)
+    return sp.csr_matrix(
+        rng.uniform(size=(n_rows, n_features)) < np.where(topic, rates, rates[::-1])
+    )
+
+
+class Folder:
+    """Blocks of rows in files, and a record of how often they were read."""
+
+    def __init__(self, folder, X, n_rows):
+        self.files = []
+        self.n_read = 0
+        for start in range(0, X.shape[0], n_rows):
+            self.files.append(folder / f"{start}.npz")
+            sp.save_npz(self.files[-1], X[start : start + n_rows])
+
+    def __iter__(self):
+        for file in self.files:
+            self.n_read += 1
+            yield sp.load_npz(file)
+
+
+def weights(density):
+    return list(density._model.network.state_dict().values())
+
+
+def assert_same_fit(a, b):
+    assert all(bool((x == y).all()) for x, y in zip(weights(a), weights(b), strict=True))
+    assert a.loss_curve_ == b.loss_curve_
+    assert a.validation_loss_curve_ == b.validation_loss_curve_
+
+
+def test_one_block_is_the_table():
+    X = made_up_rows()
+    options = OPTIONS | {"early_stopping": False}
+    whole, block = (VAEDensityEstimator(**options).fit(rows) for rows in (X, [X]))
+    assert_same_fit(whole, block)
+
+
+def test_blocks_are_read_anew_each_epoch(tmp_path):
+    X = made_up_rows()
+    blocks = Folder(tmp_path, X, 100)
+    density = VAEDensityEstimator(**OPTIONS | {"max_iter": 40}).fit(blocks)
+    # Three blocks in each epoch and when they are checked; the first to begin with, too.
+    assert 3 * 41 <= blocks.n_read <= 3 * 41 + 2
+    assert density.n_iter_ == 40
+    assert density.validation_loss_curve_ == []
+    assert sp.issparse(density.sample(3, random_state=0))
+    whole = VAEDensityEstimator(**OPTIONS | {"max_iter": 40, "early_stopping": False}).fit(X)
+    untrained = VAEDensityEstimator(**OPTIONS | {"max_iter": 1, "early_stopping": False}).fit(X)
+    assert density.score(X) == pytest.approx(whole.score(X), abs=0.1)
+    assert whole.score(X) > untrained.score(X) + 0.3
+
+
+def test_every_row_of_every_block_is_trained_on():
+    seen = []
+    parameter = torch.nn.Parameter(torch.zeros(()))
+
+    def losses(rows):
+        seen.append(rows)
+        return (parameter * torch.ones(len(rows)),)
+
+    optimizer = torch.optim.SGD([parameter], lr=0.1)
+    tables = [np.arange(7.0)[:, None], np.arange(7.0, 12.0)[:, None]]
+    (mean,) = train_epoch(losses, tables, optimizer, torch.Generator().manual_seed(0), 4)
+    np.testing.assert_array_equal(np.sort(np.concatenate(seen), axis=0), np.arange(12.0)[:, None])
+    # Steps of 4, 3, 4 and 1 rows, each with the weight after those before it.
+    assert mean == pytest.approx(-(0.1 * 3 + 0.2 * 4 + 0.3 * 1) / 12)
+
+
+def test_blocks_take_validation_rows():
+    X = made_up_rows()
+    density = VAEDensityEstimator(**OPTIONS).fit([X[:100], X[100:200]], X_val=X[200:])
+    assert len(density.validation_loss_curve_) == 6
+
+
+@pytest.mark.parametrize(
+    ("blocks", "error", "match"),
+    [
+        ((block for block in [made_up_rows()]), TypeError, "__iter__ begins anew"),
+        (iter([made_up_rows()]), TypeError, "__iter__ begins anew"),
+        ([made_up_rows(), 3 * made_up_rows()], ValueError, "has 3. Binarise"),
+        ([made_up_rows(), made_up_rows().toarray()], ValueError, "sparse and dense"),
+        ([made_up_rows(), made_up_rows(n_features=5)], ValueError, "5 features"),
+    ],
+)
+def test_refuses_blocks_before_it_trains(blocks, error, match):
+    density = VAEDensityEstimator(**OPTIONS)
+    with pytest.raises(error, match=match):
+        density.fit(blocks)
+    assert not hasattr(density, "n_iter_")
+
+
+def test_refuses_no_block(tmp_path):
+    with pytest.raises(ValueError, match="without a single block"):
+        VAEDensityEstimator().fit(Folder(tmp_path, made_up_rows()[:0], 10))
+
+
+def test_refuses_to_hold_rows_out_of_blocks():
+    with pytest.raises(ValueError, match="X_val"):
+        VAEDensityEstimator(early_stopping=True).fit([made_up_rows()])
+
+
+class Interrupt:
+    """Blocks that end the process in the midst of an epoch, as a kill does."""
+
+    def __init__(self, X, epoch):
+        self.X, self.epoch, self.n_read = X, epoch, 0
+
+    def __iter__(self):
+        self.n_read += 1
+        yield self.X[:100]
+        if self.n_read > self.epoch + 1:
+            raise SystemExit
+        yield self.X[100:]
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {},
+        {"solver": "sgd"},
+        {"n_negative_samples": 3},
+        {"autoregressive": False},
+        {"n_training_draws": 2},
+        {"random_state": None},
+    ],
+)
+def test_a_fit_goes_on_from_its_checkpoint_to_the_bit(parameters, tmp_path, monkeypatch):
+    X = made_up_rows()
+    options = OPTIONS | parameters
+    checkpoint = tmp_path / "training"
+    save = []
+
+    def end_in_the_fourth_epoch(row_losses, *arguments):
+        save.append(1)
+        if len(save) == 4:
+            raise SystemExit
+        return train_epoch(row_losses, *arguments)
+
+    killed = VAEDensityEstimator(**options)
+    with monkeypatch.context() as patch:
+        patch.setattr("skvae._torch.loop.train_epoch", end_in_the_fourth_epoch)
+        with pytest.raises(SystemExit):
+            killed.fit(X, checkpoint=checkpoint)
+    assert not hasattr(killed, "n_iter_")
+    again = VAEDensityEstimator(**options).fit(X, checkpoint=checkpoint)
+    assert again.n_iter_ == 6
+    assert again.validation_loss_curve_
+    assert list(tmp_path.iterdir()) == []
+    if options["random_state"] is not None:
+        assert_same_fit(again, VAEDensityEstimator(**options).fit(X))
+
+
+def test_blocks_go_on_from_their_checkpoint(tmp_path):
+    X = made_up_rows()
+    checkpoint = tmp_path / "training"
+    with pytest.raises(SystemExit):
+        VAEDensityEstimator(**OPTIONS).fit(Interrupt(X, 4), checkpoint=checkpoint)
+    assert checkpoint.exists()
+    again = VAEDensityEstimator(**OPTIONS).fit([X[:100], X[100:]], checkpoint=str(checkpoint))
+    assert_same_fit(again, VAEDensityEstimator(**OPTIONS).fit([X[:100], X[100:]]))
+
+
+KILLED = """
+import os, signal, sys
+import scipy.sparse as sp
+from skvae import VAEDensityEstimator
+from skvae._torch import checkpoint
+from tests.test_blocks_and_checkpoints import OPTIONS, made_up_rows
+save = checkpoint.Checkpoint.save
+def save_and_die(self, state):
+    save(self, state)
+    if len(state["history"]["terms"]) == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+checkpoint.Checkpoint.save = save_and_die
+VAEDensityEstimator(**OPTIONS).fit(made_up_rows(), checkpoint=sys.argv[1])
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="the system has no SIGKILL")
+def test_a_killed_process_goes_on(tmp_path):
+    checkpoint = tmp_path / "training"
+    root = str(Path(__file__).parent.parent)
+    result = subprocess.run(
+        [sys.executable, "-c", KILLED, checkpoint],
+        cwd=root,
+        env=os.environ | {"PYTHONPATH": root},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == -signal.SIGKILL, result.stderr
+    X = made_up_rows()
+    again = VAEDensityEstimator(**OPTIONS).fit(X, checkpoint=checkpoint)
+    assert_same_fit(again, VAEDensityEstimator(**OPTIONS).fit(X))
+
+
+def interrupted_fit(checkpoint, monkeypatch, **parameters):
+    calls = []
+
+    def end(*arguments):
+        calls.append(1)
+        if len(calls) == 3:
+            raise SystemExit
+        return train_epoch(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("skvae._torch.loop.train_epoch", end)
+        with pytest.raises(SystemExit):
+            VAEDensityEstimator(**OPTIONS | parameters).fit(made_up_rows(), checkpoint=checkpoint)
+
+
+def test_more_epochs_may_be_asked_for(tmp_path, monkeypatch):
+    checkpoint = tmp_path / "training"
+    interrupted_fit(checkpoint, monkeypatch, max_iter=4)
+    longer = VAEDensityEstimator(**OPTIONS | {"max_iter": 9}).fit(
+        made_up_rows(), checkpoint=checkpoint
+    )
+    straight = VAEDensityEstimator(**OPTIONS | {"max_iter": 9}).fit(made_up_rows())
+    assert_same_fit(longer, straight)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "X", "match"),
+    [
+        ({"alpha": 0.5}, made_up_rows(), "parameters was"),
+        ({"random_state": 1}, made_up_rows(), "random_state was 0 and is 1"),
+        ({}, made_up_rows()[:200], "shape was"),
+        ({}, made_up_rows()[:, ::-1][:, :12].multiply(0.5).tocsr(), "sum was"),
+    ],
+)
+def test_refuses_the_checkpoint_of_another_training(parameters, X, match, tmp_path, monkeypatch):
+    checkpoint = tmp_path / "training"
+    interrupted_fit(checkpoint, monkeypatch)
+    before = checkpoint.read_bytes()
+    with pytest.raises(ValueError, match=match):
+        VAEDensityEstimator(**OPTIONS | parameters).fit(X, checkpoint=checkpoint)
+    assert checkpoint.read_bytes() == before
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04 neither"])
+def test_refuses_a_file_that_is_no_checkpoint(content, tmp_path):
+    checkpoint = tmp_path / "training"
+    checkpoint.write_bytes(content)
+    with pytest.raises(ValueError, match="to be a training's state"):
+        VAEDensityEstimator(**OPTIONS).fit(made_up_rows(), checkpoint=checkpoint)
+    assert checkpoint.read_bytes() == content
+
+
+def test_an_interrupted_fit_keeps_its_checkpoint(tmp_path, monkeypatch):
+    checkpoint = tmp_path / "training"
+    calls = []
+
+    def interrupt(*arguments):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return train_epoch(*arguments)
+
+    X = made_up_rows()
+    with monkeypatch.context() as patch:
+        patch.setattr("skvae._torch.loop.train_epoch", interrupt)
+        with pytest.warns(UserWarning, match="interrupted in epoch 3"):
+            early = VAEDensityEstimator(**OPTIONS).fit(X, checkpoint=checkpoint)
+    assert early.n_iter_ == 2
+    again = VAEDensityEstimator(**OPTIONS).fit(X, checkpoint=checkpoint)
+    assert_same_fit(again, VAEDensityEstimator(**OPTIONS).fit(X))
