@@ -25,7 +25,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     ----------
     n_components : int, default=8
         Size of the code.
-    hidden_layer_sizes : array-like of int, default=(128,)
+    hidden_layer_sizes : array-like of int of shape (n_layers,), default=(128,)
         Sizes of the encoder's hidden layers; the decoder mirrors them. () for none.
     activation : {"identity", "relu", "tanh", "logistic", "softplus", "elu", "silu"}, \
             default="relu"
@@ -44,7 +44,8 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     solver : {"adam", "sgd"}, default="adam"
         Optimiser; "sgd" is plain, without momentum.
     alpha : float, default=0.0
-        Half of it times the sum of squared weights (not biases) is added to the training loss.
+        Half of it times the sum of squared weights (not biases) is added to the training loss,
+        in its units.
     batch_size : int, default=128
         Rows in a training step; the last step of an epoch takes what is left.
     learning_rate_init : float, default=0.003
@@ -52,8 +53,8 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     max_iter : int, default=100
         Largest number of epochs.
     tol : float, default=1e-4
-        Training stops when the loss (see `early_stopping`) has not fallen by more than `tol` in
-        `n_iter_no_change` epochs.
+        Training stops when the loss (see `early_stopping`) has not fallen by more than `tol`, in
+        its units, in `n_iter_no_change` epochs.
     n_iter_no_change : int, default=10
         See `tol`.
     early_stopping : bool, default=False
@@ -77,14 +78,14 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     out_activation_ : str
         The output activation used.
     loss_curve_ : list of float
-        Mean loss of the training rows in each epoch.
+        Mean loss of the training rows in each epoch, in nats or in squared units of X.
     validation_loss_curve_ : list of float
-        Mean loss of the validation rows in each epoch; empty if there are none.
+        Mean loss of the validation rows in each epoch, in the same units; empty if there are none.
     n_iter_ : int
         Number of epochs trained.
     n_features_in_ : int
         Number of features seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of features seen in `fit`, if X had string names.
 
     See Also
@@ -193,9 +194,12 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
                 max_iter=self.max_iter,
                 keep_optimizer=self.warm_start,
             )
-            self.loss_ = self._model.loss
-            self.out_activation_ = self._model.out_activation
         return self
+
+    def _keep(self, model):
+        super()._keep(model)
+        self.loss_ = model.loss
+        self.out_activation_ = model.out_activation
 
     def _make_model(self, X, seed):
         from ._torch.models import AutoencoderModel

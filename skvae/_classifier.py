@@ -12,7 +12,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
-from ._base import restored_on_error
+from ._base import refuse_broken, restored_on_error
 from ._compat import (
     StrOptions,
     check_method_params,
@@ -56,7 +56,7 @@ class OutlierClassifier(ClassifierMixin, DetectorWrapper):
         The label that means outlier.
     n_features_in_ : int
         Number of features seen in `fit`, if the detector knows it.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of features seen in `fit`, if the detector knows them.
 
     See Also
@@ -67,9 +67,17 @@ class OutlierClassifier(ClassifierMixin, DetectorWrapper):
     -----
     The probability of the outlier class is 0.5 at the detector's threshold. On either side it
     follows the ranks of the training rows' decision values, interpolated: half-way between 0.5 and
-    1 lies the median of the training rows that the detector flags. It is not calibrated
-    (`CalibratedClassifierCV` is there for that), but evenly spread, so that a search over equally
-    spaced thresholds, as in `TunedThresholdClassifierCV`, meets as many rows at each step.
+    1 lies the median of the training rows that the detector flags. It is a way to make scores
+    comparable [1]_, not calibrated (`CalibratedClassifierCV` is there for that [2]_), but evenly
+    spread, so that a search over equally spaced thresholds, as in `TunedThresholdClassifierCV`,
+    meets as many rows at each step.
+
+    References
+    ----------
+    .. [1] H.-P. Kriegel, P. Kröger, E. Schubert and A. Zimek, "Interpreting and Unifying Outlier
+       Scores", SIAM International Conference on Data Mining, 2011.
+    .. [2] B. Zadrozny and C. Elkan, "Transforming Classifier Scores into Accurate Multiclass
+       Probability Estimates", KDD 2002.
 
     Examples
     --------
@@ -121,6 +129,7 @@ class OutlierClassifier(ClassifierMixin, DetectorWrapper):
         with restored_on_error(self):
             validate_params(self, self._parameter_constraints)
             refuse_unrouted_metadata(self, fit_params)
+            refuse_broken(X)
             self._require_detector()
             y = self._name_classes(X, y)
             rows = X
@@ -161,14 +170,14 @@ class OutlierClassifier(ClassifierMixin, DetectorWrapper):
                 "Only binary classification is supported. The type of the target is multiclass: "
                 f"y has {len(self.classes_)} classes. Say for each row whether it is an outlier."
             )
+        labels = self.classes_.tolist()
         if self.outlier_label is None:
             self.outlier_label_ = self.classes_[0 if counts[0] < counts[1] else 1]
-        elif self.outlier_label in self.classes_:
-            self.outlier_label_ = self.classes_[self.classes_ == self.outlier_label][0]
+        elif np.isscalar(self.outlier_label) and self.outlier_label in labels:
+            self.outlier_label_ = self.classes_[labels.index(self.outlier_label)]
         else:
             raise ValueError(
-                f"outlier_label={self.outlier_label!r} is not among the labels of y, "
-                f"{self.classes_.tolist()}."
+                f"outlier_label={self.outlier_label!r} is not among the labels of y, {labels}."
             )
         return y
 
@@ -292,5 +301,5 @@ class ScoreRanks:
 
     def _upper_tail(self, distance: np.ndarray, ranks: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
         """From 0.5 at distance 0, linear between known distances, and on to 0 at infinity."""
-        excess = np.maximum(distance - ranks[0][-1], 0) / self.scale
-        return np.interp(distance, *ranks) / (1 + excess)
+        excess = np.maximum(distance - ranks[0][-1], 0)
+        return np.interp(distance, *ranks) * (self.scale / (self.scale + excess))

@@ -47,7 +47,18 @@ class IndependentBernoulli:
         ones = _column_sums(X, weights) + 1
         zeros = weights.sum() + 2 - ones
         self.logits = np.log(ones / zeros)
-        self.log_prob_of_zeros = float(log_expit(-self.logits).sum())
+
+    @classmethod
+    def from_logits(cls, logits: np.ndarray) -> IndependentBernoulli:
+        """Make one of the log-odds of a one in each feature, (n_features,)."""
+        model = cls.__new__(cls)
+        model.logits = logits
+        return model
+
+    @property
+    def log_prob_of_zeros(self) -> float:
+        """Log-probability of a row of zeros."""
+        return float(log_expit(-self.logits).sum())
 
     def log_prob(self, X: Any) -> np.ndarray:
         """Log-probability of each row in nats, (n_samples,)."""
@@ -66,13 +77,20 @@ class MinorityCluster:
     share : float
         Estimated share of the training rows.
     inside, outside : IndependentBernoulli
-        The rows of the cluster, and the rest.
+        The rows of the cluster, and the rest, which only a fit needs: a file does not hold them.
     """
 
     def __init__(self, X: Any, memberships: np.ndarray):
         self.share = float(memberships.mean())
         self.inside = IndependentBernoulli(X, memberships)
         self.outside = IndependentBernoulli(X, 1 - memberships)
+
+    @classmethod
+    def from_parts(cls, share: float, inside: IndependentBernoulli) -> MinorityCluster:
+        """Make one that scores, of what a file holds."""
+        cluster = cls.__new__(cls)
+        cluster.share, cluster.inside = share, inside
+        return cluster
 
     @property
     def prior_log_odds(self) -> float:

@@ -12,7 +12,7 @@ from sklearn.utils import check_random_state, indexable
 from sklearn.utils.metadata_routing import process_routing
 from sklearn.utils.validation import check_is_fitted
 
-from ._base import restored_on_error
+from ._base import refuse_broken, restored_on_error
 from ._compat import (
     Interval,
     ParameterConstraints,
@@ -70,7 +70,7 @@ class ConformalOutlierDetector(OutlierMixin, DetectorWrapper):
         none is.
     n_features_in_ : int
         Number of features seen in `fit`, if the detector knows it.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of features seen in `fit`, if the detector knows them.
 
     See Also
@@ -168,6 +168,7 @@ class ConformalOutlierDetector(OutlierMixin, DetectorWrapper):
         with restored_on_error(self):
             validate_params(self, self._parameter_constraints)
             refuse_unrouted_metadata(self, fit_params)
+            refuse_broken(X)
             self._require_detector()
             (rows,) = indexable(X)
             fitted_on, held_out = self._split(num_samples(rows))

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.impute import MissingIndicator
 from sklearn.utils import Tags
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
-from ._base import restored_on_error
-from ._compat import validate_params
+from ._base import restored_on_error, validate_numbers
+from ._compat import DocumentationLink, validate_params
 from ._density import VAEDensityEstimator, resolve_likelihood
 
-# Tables that are taken: dense, of numbers or NaN.
-TABLE: dict[str, Any] = {"dtype": np.float64, "order": "C", "ensure_all_finite": "allow-nan"}
 
-
-class VAEImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
+class VAEImputer(OneToOneFeatureMixin, TransformerMixin, DocumentationLink, BaseEstimator):
     """Fills in missing values (NaN) by their mean given the values that the row has.
 
     Fits a `VAEDensityEstimator` to the values that are there, and averages what its decoder says of
@@ -32,7 +27,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     ----------
     n_components : int, default=8
         Number of latent dimensions.
-    hidden_layer_sizes : array-like of int, default=(128,)
+    hidden_layer_sizes : array-like of int of shape (n_layers,), default=(128,)
         Sizes of the encoder's hidden layers; the decoder mirrors them. () for none.
     activation : {"identity", "relu", "tanh", "logistic", "softplus", "elu", "silu"}, \
             default="relu"
@@ -51,7 +46,8 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     solver : {"adam", "sgd"}, default="adam"
         Optimiser; "sgd" is plain, without momentum.
     alpha : float, default=0.005
-        Half of it times the sum of squared weights (not biases) is added to the training loss.
+        Half of it times the sum of squared weights (not biases) is added to the training loss, in
+        nats.
     batch_size : int, default=128
         Rows in a training step; the last step of an epoch takes what is left.
     learning_rate_init : float, default=0.003
@@ -88,7 +84,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         Number of epochs trained.
     n_features_in_ : int
         Number of features seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of features seen in `fit`, if X had string names.
 
     See Also
@@ -114,7 +110,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     >>> from skvae import VAEImputer
     >>> X = np.tile([[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]], (100, 1))
     >>> X[:20, 0] = np.nan
-    >>> imputer = VAEImputer(n_components=1, random_state=0).fit(X)
+    >>> imputer = VAEImputer(n_components=1, max_iter=100, random_state=0).fit(X)
     >>> imputer.transform([[np.nan, 1, 0], [np.nan, 0, 1]]).round()
     array([[1., 1., 0.],
            [0., 0., 1.]])
@@ -192,7 +188,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         """
         with restored_on_error(self):
             validate_params(self, self._parameter_constraints)
-            table = validate_data(self, X, **TABLE)
+            table = validate_numbers(self, X, reset=True, allow_nan=True)
             likelihood = resolve_likelihood(self.likelihood, X)
             parameters = self.get_params(deep=False)
             del parameters["add_indicator"]
@@ -229,7 +225,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         validate_params(self, self._parameter_constraints)
-        X = validate_data(self, X, reset=False, **TABLE)
+        X = validate_numbers(self, X, reset=False, allow_nan=True)
         X_filled = X.copy()
         missing = np.isnan(X)
         rows = missing.any(axis=1)
@@ -250,12 +246,12 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        input_features : array-like of str, default=None
+        input_features : array-like of str of shape (n_features,), default=None
             Names of the columns of X; if None, those of `fit`, or else x0, x1 and so on.
 
         Returns
         -------
-        feature_names_out : ndarray of str
+        feature_names_out : ndarray of str of shape (n_features_out,)
             The same names, and those of the indicator's columns.
         """
         names = super().get_feature_names_out(input_features)

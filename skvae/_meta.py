@@ -8,8 +8,10 @@ from sklearn.base import BaseEstimator, MetaEstimatorMixin, is_outlier_detector
 from sklearn.utils import Tags, get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 
+from ._compat import DocumentationLink
 
-class DetectorWrapper(MetaEstimatorMixin, BaseEstimator):
+
+class DetectorWrapper(MetaEstimatorMixin, DocumentationLink, BaseEstimator):
     """Hands X to `estimator` as it is, and metadata of `fit` to its `fit`."""
 
     estimator: Any

@@ -44,7 +44,7 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
         - "auto": "log_odds" for binary rows among which there is such a cluster, otherwise "elbo".
     n_components : int, default=8
         Number of latent dimensions.
-    hidden_layer_sizes : array-like of int, default=(128,)
+    hidden_layer_sizes : array-like of int of shape (n_layers,), default=(128,)
         Sizes of the encoder's hidden layers; the decoder mirrors them. () for none.
     activation : {"identity", "relu", "tanh", "logistic", "softplus", "elu", "silu"}, \
             default="relu"
@@ -66,8 +66,9 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
     solver : {"adam", "sgd"}, default="adam"
         Optimiser; "sgd" is plain, without momentum.
     alpha : float, default=0.01
-        Half of it times the sum of squared weights (not biases) is added to the training loss.
-        More of it makes a coarser density, which learns less of what the rows should not hold.
+        Half of it times the sum of squared weights (not biases) is added to the training loss, in
+        nats. More of it makes a coarser density, which learns less of what the rows should not
+        hold.
     batch_size : int, default=128
         Rows in a training step; the last step of an epoch takes what is left.
     learning_rate_init : float, default=0.003

@@ -165,6 +165,12 @@ def test_outlier_label_overrules_the_counts(y, second):
     assert classifier.predict(column(-1.0)) == [outlier]
 
 
+@pytest.mark.parametrize("wrong", [10**30, (), [0, 1], (0, 1, 2), np.array([0, 1]), np.nan])
+def test_outlier_label_that_is_no_label_at_all_is_refused(wrong):
+    with pytest.raises(ValueError, match="outlier_label=.* is not among the labels of y, "):
+        OutlierClassifier(FirstColumn(), outlier_label=wrong).fit(column(1, 2), [False, True])
+
+
 def test_labels_are_kept_from_the_detector():
     classifier = OutlierClassifier(FirstColumn()).fit(column(1, 2, 3), [0, 1, 1])
     assert classifier.estimator_.y_ is None
@@ -203,6 +209,13 @@ def test_probabilities_are_strictly_monotone_far_beyond_the_training_rows(outlie
     probabilities = classifier.predict_proba(np.r_[-far[::-1], 0, far][:, None])
     assert (np.diff(probabilities[:, outlier]) < 0).all()
     assert (np.diff(probabilities[:, 1 - outlier]) > 0).all()
+
+
+def test_probabilities_of_rows_at_the_end_of_the_numbers():
+    classifier = OutlierClassifier(FirstColumn(), outlier_label=0)
+    classifier.fit(column(-1e-300, 1e-300), [0, 1])
+    probabilities = classifier.predict_proba(column(-1e300, 1e300))
+    np.testing.assert_array_equal(probabilities, [[1, 0], [0, 1]])
 
 
 def test_ranking_by_probability_is_ranking_by_decision(rows):

@@ -24,8 +24,10 @@ from sklearn.pipeline import Pipeline
 
 from skvae import (
     AutoencoderTransformer,
+    ConformalOutlierDetector,
     OutlierClassifier,
     VAEDensityEstimator,
+    VAEImputer,
     VAEOutlierDetector,
 )
 from skvae._density import LIKELIHOODS
@@ -313,6 +315,14 @@ def test_promise_07_constant_column_does_not_blow_up(real_rows):
     assert abs(density.score_samples(moved) - density.score_samples(X[:1]))[0] < 1000
 
 
+def test_promise_07_a_single_row_may_be_read_backwards():
+    """NumPy calls it contiguous with strides below 0, which PyTorch refuses."""
+    X = np.array([[0.5, 2.0, 3.0]])
+    for estimator in (VAEDensityEstimator(**QUICK), AutoencoderTransformer(**QUICK)):
+        codes = estimator.fit(X[::-1]).transform(X[::-1])
+        np.testing.assert_array_equal(codes, estimator.fit(X).transform(X))
+
+
 # 8: the KL divergence counts, and the curve is the negative ELBO.
 
 
@@ -424,11 +434,17 @@ def test_promise_11_scoring_in_processes_gives_the_same_scores(sparse_rows):
         ({"n_components": 0}, "'n_components' parameter"),
         ({"hidden_layer_sizes": (3, 0)}, "hidden_layer_sizes must hold integers"),
         ({"hidden_layer_sizes": (2.5,)}, "hidden_layer_sizes must hold integers"),
+        ({"hidden_layer_sizes": np.array(3)}, "hidden_layer_sizes must hold integers"),
+        ({"hidden_layer_sizes": (10**30,)}, "hidden_layer_sizes must hold integers"),
+        ({"n_components": 30_000}, "'n_components' parameter"),
+        ({"max_iter": 10**30}, "'max_iter' parameter"),
+        ({"n_importance_samples": 10**30}, "'n_importance_samples' parameter"),
         ({"activation": "cosine"}, "'activation' parameter"),
         ({"likelihood": "weibull"}, "'likelihood' parameter"),
         ({"likelihood": 3}, "'likelihood' parameter"),
         ({"likelihood": {"weibull": [0]}}, "likelihood names 'weibull'"),
         ({"likelihood": {"poisson": [8]}}, "columns to 'poisson' that X does not have"),
+        ({"likelihood": {"poisson": [[0]]}}, "columns to 'poisson' that X does not have"),
         ({"n_importance_samples": 0}, "'n_importance_samples' parameter"),
         ({"learning_rate_init": 0.0}, "'learning_rate_init' parameter"),
         ({"validation_fraction": 1.0}, "'validation_fraction' parameter"),
@@ -440,6 +456,89 @@ def test_promise_11_scoring_in_processes_gives_the_same_scores(sparse_rows):
 def test_promise_12_wrong_parameters_are_named(parameters, message, binary_rows):
     with pytest.raises(ValueError, match=message):
         VAEOutlierDetector(**parameters).fit(binary_rows)
+
+
+def test_promise_12_true_is_the_integer_one_as_elsewhere_in_scikit_learn(binary_rows):
+    density = VAEDensityEstimator(n_components=True, hidden_layer_sizes=(True,), **QUICK)
+    assert density.fit(binary_rows).transform(binary_rows).shape == (300, 1)
+
+
+def test_promise_12_sample_refuses_a_size_that_no_table_has(binary_rows):
+    density = VAEDensityEstimator(**QUICK).fit(binary_rows)
+    with pytest.raises(ValueError, match="n_samples must be an integer"):
+        density.sample(10**30)
+
+
+@pytest.mark.parametrize("estimator", [VAEDensityEstimator, VAEImputer])
+def test_promise_12_an_integer_too_large_for_a_float_is_a_value_error(estimator):
+    with pytest.raises(ValueError, match="X holds a number too large for float64"):
+        estimator(**QUICK).fit(np.array([[10**400], [1]], dtype=object))
+
+
+@pytest.mark.parametrize("as_table", [sp.csr_matrix, sp.csc_array])
+@pytest.mark.parametrize("wrong", ["index", "negative index", "start", "order", "end", "length"])
+def test_promise_12_broken_sparse_tables_are_refused(wrong, as_table, sparse_rows):
+    """SciPy lets them be made, and then crashes or reads what lies beside the arrays."""
+    X = as_table(sparse_rows)
+    if wrong == "index":
+        X.indices[3] = 1000
+    elif wrong == "negative index":
+        X.indices[3] = -1
+    elif wrong == "start":
+        X.indptr[0] = 1
+    elif wrong == "order":
+        X.indptr[5] = X.indptr[-1] + 1
+    elif wrong == "end":
+        X.indptr[-1] += 1
+    else:
+        X.data = X.data[:-1]
+    detector = VAEOutlierDetector(**QUICK)
+    for estimator in (detector, OutlierClassifier(detector), ConformalOutlierDetector(detector)):
+        with pytest.raises(ValueError, match="X is a broken CS[RC] matrix"):
+            estimator.fit(X, np.arange(X.shape[0]) % 5 == 0)
+
+
+# A value so large that a score overflows.
+FAR = 1e200
+
+
+@pytest.mark.parametrize(
+    "score",
+    [
+        lambda density, X: density.score_samples(X),
+        lambda density, X: density.set_params(n_importance_samples=5).score_samples(X),
+        lambda density, X: density.set_params(n_refinement_steps=2).score_samples(X),
+        lambda density, X: density._feature_contributions(X),
+        lambda density, X: density.transform(X * 1e108),
+        lambda density, X: density.inverse_transform(np.c_[np.zeros(3), np.full(3, 1.5e308)]),
+    ],
+)
+def test_promise_12_results_that_overflow_name_the_column(score, real_rows):
+    density = VAEDensityEstimator(2, likelihood="gaussian", **QUICK).fit(real_rows)
+    X = real_rows[:3].copy()
+    X[1, 1] = -FAR
+    for parameter in density._model.network.parameters():
+        parameter.data *= 1e9
+    with pytest.raises(ValueError, match=r"overflows: column 1 has -?[12](\.5)?e\+\d+.*rescale"):
+        score(density, X)
+
+
+def test_promise_12_results_of_sparse_rows_that_overflow_name_the_column(sparse_rows):
+    X = sparse_rows.tolil()
+    X[3, 9] = FAR
+    density = VAEDensityEstimator(likelihood="gaussian", **QUICK).fit(sparse_rows)
+    with pytest.raises(ValueError, match=r"overflows: column 9 has 1e\+200"):
+        density.score_samples(X.tocsr())
+
+
+def test_promise_12_errors_and_fillings_that_overflow_name_the_column(real_rows):
+    X = real_rows[:3].copy()
+    X[1, 1], X[1, 2] = -FAR, np.nan
+    autoencoder = AutoencoderTransformer(**QUICK).fit(real_rows)
+    with pytest.raises(ValueError, match=r"overflows: column 1 has -1e\+200"):
+        autoencoder.reconstruction_error(np.nan_to_num(X))
+    with pytest.raises(ValueError, match=r"overflows: column 1 has -1e\+200"):
+        VAEImputer(**QUICK).fit(real_rows).transform(X)
 
 
 @pytest.mark.parametrize("failing", ["value", "parameter", "divergence", "validation rows"])

@@ -257,7 +257,8 @@ class Model(ABC):
         return results
 
     def __getstate__(self) -> dict[str, Any]:
-        state = vars(self) | {"_scorer": None}
+        # As its state, because PyTorch loses memory with every generator that it copies or pickles.
+        state = vars(self) | {"_scorer": None, "generator": self.generator.get_state()}
         if next(self.network.parameters()).device.type != "cpu":
             state["network"] = copy.deepcopy(self.network).cpu()
         if self._optimizer_state is not None:
@@ -267,6 +268,11 @@ class Model(ABC):
             }
             state["_optimizer_state"] = self._optimizer_state | {"state": moments}
         return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        generator = Generator()
+        generator.set_state(state["generator"])
+        vars(self).update(state | {"generator": generator})
 
 
 class DensityModel(Model):
