@@ -351,3 +351,58 @@ def test_wrong_input_is_refused(tmp_path, name, arguments, message):
     assert result.returncode != 0
     assert re.search(message, result.stderr)
     assert result.stdout == ""
+
+
+def cells(printed):
+    """Rows of the tables that were printed, as lists of cells."""
+    lines = [line for line in printed.splitlines() if line.startswith("| ")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def test_fixed_draws_vary_less_than_independent_ones(tmp_path):
+    printed = printed_by("elbo_draws.py", tmp_path, "--tables", "1")
+    deviations = re.findall(r"(independent|Sobol|matched) +([\d.]+) +-?[\d.]+$", printed, re.M)
+    assert len(deviations) == 3
+    for independent, _, matched in zip(*[iter(deviations)] * 3, strict=True):
+        assert float(matched[1]) < float(independent[1]) / 5
+
+
+def test_scores_are_compared_on_tables(tmp_path):
+    write_tables(tmp_path / "sets")
+    printed = printed_by("scores.py", tmp_path, str(tmp_path / "sets"), "--sets", "ring")
+    found = {name: float(auc) for name, auc, _ in cells(printed) if name != "score"}
+    assert found.keys() == {
+        "elbo",
+        "reconstruction",
+        "latent",
+        "regret",
+        "trimmed",
+        "ensemble",
+    }
+    assert all(0 <= auc <= 100 for auc in found.values())
+    assert printed.count("share that 'auto' flags") == 2
+
+
+def test_memory_grows_with_the_table(tmp_path):
+    printed = printed_by("memory.py", tmp_path, "--rows", "300", "--words", "2000")
+    peaks = [int(peak) for peak in re.findall(r"(\d+) MB", printed)]
+    assert len(peaks) == 4
+    assert peaks == sorted(peaks)
+
+
+def test_speed_is_compared_in_one_run(tmp_path):
+    printed = printed_by(
+        "speed.py",
+        tmp_path,
+        *["--rows", "300", "--epochs", "2", "--repeats", "1", "--words", "500"],
+        *["--threads", "1", "--disk-rows", "1000", "--figure", "words.png"],
+    )
+    rows = cells(printed)
+    names = [row[0] for row in rows]
+    for name in ("floor", "skvae, all zeros", "skvae, 1000 zeros", "plain PyTorch"):
+        assert name in names
+    floor = next(row for row in rows if row[0] == "floor")
+    assert floor[2] == "1.00"
+    assert [row[1] for row in rows if row[0] == "500"] == ["auto", "all", "1000"]
+    assert [row[0] for row in rows if row[0] in ("1000", "4000")] == ["1000", "4000"]
+    assert (tmp_path / "words.png").stat().st_size > 5000
