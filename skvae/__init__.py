@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ._density import VAEDensityEstimator
     from ._imputer import VAEImputer
     from ._outlier import VAEOutlierDetector
+    from ._persistence import load, save
 
 __version__ = "0.1.0.dev0"
 
@@ -29,7 +30,9 @@ __all__ = [
     "VAEOutlierDetector",
     "datasets",
     "inspection",
+    "load",
     "metrics",
+    "save",
     "text",
 ]
 
@@ -40,6 +43,8 @@ _HOME = {
     "VAEDensityEstimator": "._density",
     "VAEImputer": "._imputer",
     "VAEOutlierDetector": "._outlier",
+    "load": "._persistence",
+    "save": "._persistence",
 }
 
 
