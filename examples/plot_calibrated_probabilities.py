@@ -62,4 +62,4 @@ ax.set(
     ylabel="share of outliers among them",
     title="reliability on held-out rows",
 )
-figure.savefig("calibrated_probabilities.png")
+plt.show()

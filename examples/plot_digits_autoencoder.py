@@ -40,3 +40,4 @@ for line, (name, images) in zip(axes, rows.items(), strict=True):
         ax.imshow(image.reshape(8, 8), cmap="gray_r", vmin=0, vmax=1)
         ax.set(xticks=[], yticks=[])
     line[0].set_ylabel(name)
+plt.show()

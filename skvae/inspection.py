@@ -269,8 +269,8 @@ class LossCurveDisplay:
     ----------
     loss, reconstruction, kl : array-like of shape (n_epochs,)
         Mean negative ELBO of each epoch, and the two terms it is the sum of, in nats.
-    validation : array-like of shape (n_epochs,) or (0,)
-        Mean negative ELBO of validation rows, if there were any.
+    validation : array-like of shape (n_epochs,) or (0,), default=()
+        Mean negative ELBO of validation rows, in nats, if there were any.
 
     Attributes
     ----------
@@ -353,7 +353,7 @@ class ScoreDistributionDisplay:
     y : array-like of shape (n_samples,), default=None
         Labels.
     threshold : float, default=None
-        Score below which a row is an outlier.
+        Score below which a row is an outlier, in the unit of the scores.
 
     Attributes
     ----------
@@ -412,7 +412,7 @@ class ScoreDistributionDisplay:
         y : array-like of shape (n_samples,), default=None
             Labels.
         threshold : float, default=None
-            Score below which a row is an outlier.
+            Score below which a row is an outlier, in the unit of the scores.
         bins : int, default=50
             Number of bins.
         ax : matplotlib Axes, default=None

@@ -53,6 +53,14 @@ def make_outlier_scorer(metric, *, outlier_label=None):
     ``cv=5`` on a detector is an unshuffled `KFold`, because a detector is no classifier to
     scikit-learn: pass ``cv=StratifiedKFold(5, shuffle=True, random_state=0)``.
 
+    "roc_auc" counts false alarms among the inliers, "average_precision" among the alarms: where
+    outliers are rare the second falls much further [1]_.
+
+    References
+    ----------
+    .. [1] J. Davis and M. Goadrich, "The Relationship Between Precision-Recall and ROC Curves",
+       ICML 2006.
+
     Examples
     --------
     >>> import numpy as np
@@ -203,9 +211,10 @@ def plateau_threshold(cv_results, *, tolerance=0.02):
     Returns
     -------
     threshold : float
-        For ``FixedThresholdClassifier(classifier, threshold=threshold)``: half-way between the
-        ends of the run of neighbouring thresholds that holds the best one and whose scores are all
-        within `tolerance` of the best. Where several thresholds are the best, the first counts.
+        For ``FixedThresholdClassifier(classifier, threshold=threshold)``, in the units of the
+        thresholds, such as a probability: half-way between the ends of the run of neighbouring
+        thresholds that holds the best one and whose scores are all within `tolerance` of the best.
+        Where several thresholds are the best, the first counts.
 
     Raises
     ------
