@@ -234,7 +234,7 @@ def compare_epochs(X, options, threads):
         {
             "floor": ("torch", Floor),
             "skvae, all zeros": ("skvae", ours(None)),
-            "skvae, 1000 zeros": ("skvae", ours(1000)),
+            "skvae, 3000 zeros": ("skvae", ours(3000)),
             "plain PyTorch": ("torch", PlainLoop),
             "skorch": ("skorch", Skorch),
             "PyOD": ("pyod", PyODVAE),
@@ -254,7 +254,7 @@ def compare_elbo(X, options, threads):
     plain_seconds = sum(seconds(lambda: plain.epoch(train)) for _ in range(options.epochs))
     target = plain.score(test)
     rows = [["plain PyTorch", options.epochs, f"{plain_seconds:.1f}", f"{target:.2f}", ""]]
-    for name, n_zeros in (("skvae, all zeros", None), ("skvae, 1000 zeros", 1000)):
+    for name, n_zeros in (("skvae, all zeros", None), ("skvae, 3000 zeros", 3000)):
         density, taken, score = ours(n_zeros)(1), 0.0, -np.inf
         while score < target and (n_epochs := getattr(density, "n_iter_", 0)) < options.epochs:
             taken += seconds(lambda density=density: density.partial_fit(train))
@@ -279,7 +279,7 @@ def compare_words(options, threads):
     """Table and figure of an epoch's time and memory over the size of the vocabulary."""
     found = []
     for n_words in options.words:
-        for setting in ("auto", None, 1000):
+        for setting in ("auto", None, 3000):
             if setting is None and n_words > 50_000:
                 continue
             task = {
@@ -306,7 +306,7 @@ def draw(found, file):
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
-    for setting, label in ((None, "all zeros"), (1000, "1000 zeros a step")):
+    for setting, label in ((None, "all zeros"), (3000, "3000 zeros a step")):
         points = [(words, f["seconds"]) for words, s, f in found if s == setting]
         axes.plot(*zip(*points, strict=True), marker="o", label=label)
     axes.set(

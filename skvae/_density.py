@@ -136,7 +136,7 @@ class VAEDensityEstimator(
         Features without an entry in the batch whose zeros count in a training step, drawn at
         random: the bound and its gradient are estimated without bias [6]_, and a step costs what
         the non-zeros do, not what the vocabulary does. For sparse 0/1 tables and counts. None
-        counts all zeros; "auto" draws 1,000 of them where X is sparse and has at least 20,000
+        counts all zeros; "auto" draws 3,000 of them where X is sparse and has at least 20,000
         features. Scores count all zeros whatever is set here.
     n_importance_samples : int, default=1
         Draws of z from which a row is scored. 1 scores the ELBO: the KL divergence in closed form,

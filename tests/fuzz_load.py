@@ -11,6 +11,7 @@ executed, no other file opened, no process started, no warning given, and no mor
 import argparse
 import collections
 import contextlib
+import copy
 import json
 import random
 import re
@@ -121,7 +122,9 @@ def change_json(rng, value):
         owner[key] = Verbatim(rng.choice(HOSTILE))
     elif action == 3:
         other, other_key = rng.choice(found)
-        owner[key], other[other_key] = other[other_key], owner[key]
+        # Copies, for one may hold the other.
+        values = copy.deepcopy((other[other_key], owner[key]))
+        owner[key], other[other_key] = values
     elif action == 4:
         del owner[key]
     elif action == 5 and type(owner[key]) in (int, float):

@@ -399,10 +399,10 @@ def test_speed_is_compared_in_one_run(tmp_path):
     )
     rows = cells(printed)
     names = [row[0] for row in rows]
-    for name in ("floor", "skvae, all zeros", "skvae, 1000 zeros", "plain PyTorch"):
+    for name in ("floor", "skvae, all zeros", "skvae, 3000 zeros", "plain PyTorch"):
         assert name in names
     floor = next(row for row in rows if row[0] == "floor")
     assert floor[2] == "1.00"
-    assert [row[1] for row in rows if row[0] == "500"] == ["auto", "all", "1000"]
+    assert [row[1] for row in rows if row[0] == "500"] == ["auto", "all", "3000"]
     assert [row[0] for row in rows if row[0] in ("1000", "4000")] == ["1000", "4000"]
     assert (tmp_path / "words.png").stat().st_size > 5000

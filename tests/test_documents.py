@@ -147,6 +147,15 @@ def figures_of(printed, name):
     return [float(number) for number in re.findall(r"-?\d+\.\d+", line)]
 
 
+def test_a_sample_of_zeros_gives_the_bound_of_all(tmp_path):
+    printed = run_example("plot_large_vocabulary.py", tmp_path)
+    (independent,) = figures_of(printed, "independent words")
+    (every,) = figures_of(printed, "all zeros")
+    (sampled,) = figures_of(printed, "3000 zeros a step")
+    assert every > independent + 4
+    assert sampled > every - 0.1 * (every - independent)
+
+
 def test_density_of_the_plane_is_near_those_of_scikit_learn(tmp_path):
     printed = run_example("plot_density_2d.py", tmp_path)
     (kernels,) = figures_of(printed, "KernelDensity")

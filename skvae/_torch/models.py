@@ -67,7 +67,7 @@ MAX_AUTOREGRESSIVE_FEATURES = 2000
 
 # Fewest features of which n_negative_samples="auto" samples the zeros, and columns that it samples.
 MIN_FEATURES_TO_SAMPLE = 20_000
-N_ZEROS_SAMPLED = 1000
+N_ZEROS_SAMPLED = 3000
 
 # Draws from which the rows that stop the training are scored.
 N_VALIDATION_DRAWS = 8
