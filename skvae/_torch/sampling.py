@@ -65,7 +65,7 @@ class FeatureRows:
     layer, name : Module and str
         Where its rows take its place.
     share : Tensor of shape (n_features,)
-        Share of the steps in which each row takes part.
+        Share of the steps in which each row takes part, at least a thousandth.
     decay : float
         Weight decay of all rows.
     parts : list of tuple of Tensor
@@ -154,7 +154,9 @@ class RowTraining:
 
         def rows_of(layer: nn.Module, name: str, share: Tensor) -> FeatureRows:
             whole = getattr(layer, name)
-            return FeatureRows(whole, layer, name, share.to(whole.device), decay[id(whole)])
+            # A mean over as many steps as Adam remembers knows no share smaller than this.
+            share = share.clamp(min=1 - BETAS[1]).to(whole.device)
+            return FeatureRows(whole, layer, name, share, decay[id(whole)])
 
         self.inputs = [rows_of(layer, "weight", in_use) for layer in readers]
         self.outputs = [
@@ -209,8 +211,7 @@ class RowTraining:
         square.lerp_(gradient.square_(), 1 - BETAS[1])
         for name, rows in (("step", step), ("exp_avg", mean), ("exp_avg_sq", square)):
             state[name].index_copy_(0, columns, rows)
-        # A mean over all steps remembers no share smaller than this.
-        share = part.share.index_select(0, columns).clamp(min=1 - BETAS[1]).to(square)
+        share = part.share.index_select(0, columns).to(square)
         square.mul_(share.view_as(step)).div_(1 - BETAS[1] ** step)
         deviation = square.sqrt_().add_(EPSILON)
         return mean.div_(1 - BETAS[0] ** step).div_(deviation)
