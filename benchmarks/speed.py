@@ -384,7 +384,7 @@ def work(task):
             X = make_table(block, 100_000, N_STORED, random_state=number).astype(np.int8)
             sp.save_npz(Path(task["folder"]) / f"{number:06}.npz", X, compressed=False)
     else:
-        density = VAEDensityEstimator(**OURS | {"batch_size": 1024}, max_iter=1)
+        density = VAEDensityEstimator(**OURS, max_iter=1)
         found["seconds"] = seconds(lambda: density.fit(Files(task["folder"])))
     print(json.dumps(found | {"peak": peak_megabytes()}))
 

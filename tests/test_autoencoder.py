@@ -45,10 +45,10 @@ def test_one_sgd_step_of_the_textbook_autoencoder(as_table, batch_size):
 
     a = X @ W + b
     z = np.maximum(a, 0)
-    y = 1 / (1 + np.exp(-(z @ V + c)))
+    y = 1 / (1 + np.exp(-(z @ V.T + c)))
     d_output = 2 * (y - X) * y * (1 - y) / len(X)
-    d_code = (d_output @ V.T) * (a > 0)
-    gradients = (X.T @ d_code, d_code.sum(axis=0), z.T @ d_output, d_output.sum(axis=0))
+    d_code = (d_output @ V) * (a > 0)
+    gradients = (X.T @ d_code, d_code.sum(axis=0), d_output.T @ z, d_output.sum(axis=0))
     for after, before, gradient in zip(
         weights_of(autoencoder), (W, b, V, c), gradients, strict=True
     ):

@@ -44,7 +44,7 @@ def gaussian_imputer():
     state["mean.bias"].fill_(0.3)
     state["log_variance.weight"].zero_()
     state["log_variance.bias"].fill_(0.5)
-    loadings = (state["outputs.0.weight"] * model.likelihood.scale_).numpy()
+    loadings = (state["outputs.0.weight"].T * model.likelihood.scale_).numpy()
     mean = (state["outputs.0.bias"] * model.likelihood.scale_ + model.likelihood.location_).numpy()
     variance = torch.nn.functional.softplus(state["outputs.1.bias"]) + model.likelihood.MIN_VARIANCE
     noise = np.diag((variance * model.likelihood.scale_**2).numpy())

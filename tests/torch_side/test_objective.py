@@ -101,9 +101,9 @@ def factor_model():
         "mean.bias": (location - factors.mean_) @ projection,
         "log_variance.weight": np.zeros((8, 3)),
         "log_variance.bias": -np.log(np.diag(precision)),
-        "outputs.0.weight": loadings / scale,
+        "outputs.0.weight": (loadings / scale).T,
         "outputs.0.bias": (factors.mean_ - location) / scale,
-        "outputs.1.weight": np.zeros((3, 8)),
+        "outputs.1.weight": np.zeros((8, 3)),
         "outputs.1.bias": np.log(np.expm1(variance)),
     }
     state = {name: torch.from_numpy(value) for name, value in values.items()}
