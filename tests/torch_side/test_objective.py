@@ -57,7 +57,8 @@ def test_training_loss_equals_computation_by_hand(as_table, binary_rows):
     hidden = np.tanh(layer(X, "encoder.layers.0"))
     mean, log_variance = layer(hidden, "mean"), layer(hidden, "log_variance")
     z = mean + np.exp(log_variance / 2) * noise
-    p = 1 / (1 + np.exp(-layer(np.tanh(layer(z, "decoder.layers.0")), "outputs.0")))
+    decoded = np.tanh(layer(z, "decoder.layers.0"))
+    p = 1 / (1 + np.exp(-(decoded @ weights["outputs.0.weight"].T + weights["outputs.0.bias"])))
     reconstruction = -(X * np.log(p) + (1 - X) * np.log(1 - p)).sum(axis=1)
     kl = 0.5 * (mean**2 + np.exp(log_variance) - 1 - log_variance).sum(axis=1)
 
@@ -165,7 +166,7 @@ def plane_model(request):
     weight = np.zeros((8, 8))
     if request.param:
         weight = network.autoregression.weight.numpy()
-        assert np.abs(weight).max() > 0.3
+        assert np.abs(weight).max() > 0.1
 
     def exact(rows):
         def one(row):
