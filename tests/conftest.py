@@ -7,6 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from joblib.externals.loky import get_reusable_executor
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_idle_workers():
+    """Stop joblib's processes after each file; else they stop when they idle, and the next wait."""
+    yield
+    get_reusable_executor().shutdown(wait=True)
 
 
 @pytest.fixture
