@@ -195,7 +195,7 @@ def test_bernoulli_contribution_is_the_mean_logit_and_latent_minus_the_kl(sparse
     network = detector.density_._model.scorer("cpu")
     # With a linear decoder the mean logit is the logit of the mean.
     mean = detector.density_.transform(sparse_rows)
-    logits = mean @ network.outputs[0].weight.numpy() + network.outputs[0].bias.numpy()
+    logits = mean @ network.outputs[0].weight.numpy().T + network.outputs[0].bias.numpy()
     stored = sparse_rows.toarray().astype(bool)
     np.testing.assert_allclose(explanation.contributions.data, logits[stored], atol=1e-9)
     X = sparse_rows.toarray()
