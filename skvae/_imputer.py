@@ -110,7 +110,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, DocumentationLink, Base
     >>> from skvae import VAEImputer
     >>> X = np.tile([[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]], (100, 1))
     >>> X[:20, 0] = np.nan
-    >>> imputer = VAEImputer(n_components=1, max_iter=100, random_state=0).fit(X)
+    >>> imputer = VAEImputer(n_components=1, max_iter=50, random_state=0).fit(X)
     >>> imputer.transform([[np.nan, 1, 0], [np.nan, 0, 1]]).round()
     array([[1., 1., 0.],
            [0., 0., 1.]])
