@@ -269,9 +269,10 @@ class NetworkEstimator(DocumentationLink, BaseEstimator, ABC):
                 model.check(block)
                 n_rows += block.shape[0]
         model.train(
-            [X] if blocks is None else blocks,
+            X,
             X_val,
             self._training_options(max_iter),
+            blocks=[X] if blocks is None else blocks,
             n_rows=n_rows,
             partial=partial,
             keep_optimizer=keep_optimizer,
@@ -283,7 +284,8 @@ class NetworkEstimator(DocumentationLink, BaseEstimator, ABC):
         """Checkpoint of this training at a path, and the seeds that it began with."""
         from ._torch.checkpoint import Checkpoint
 
-        parameters = self.get_params(deep=False)
+        # The architecture has what selectors found; they would not be the same in another process.
+        parameters = self.get_params(deep=False) | self._architecture()
         for name in ("max_iter", "verbose", "device", "random_state"):
             del parameters[name]
         seeded = isinstance(self.random_state, Integral)

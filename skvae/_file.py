@@ -12,8 +12,8 @@ import math
 import os
 import reprlib
 import secrets
-from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, BinaryIO, NoReturn
 
 import numpy as np
 
@@ -345,14 +345,15 @@ def read(path: Any) -> bytes:
         return file.read(size)
 
 
-def write(path: Any, data: bytes) -> None:
+@contextlib.contextmanager
+def replaced(path: Any) -> Iterator[BinaryIO]:
     """Write a file at once: whatever happens, the old one is there or the whole new one."""
     path = os.path.realpath(path)
     folder = os.path.dirname(path)
     scratch = os.path.join(folder, f".skvae-{secrets.token_hex(8)}.tmp")
     try:
         with open(scratch, "xb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         if os.path.exists(path):

@@ -92,7 +92,8 @@ def save(estimator, path):
         from_bytes(data)
     except ValueError as error:
         raise ValueError(f"{estimator!r} cannot be saved: of its file, {error}.") from error
-    _file.write(path, data)
+    with _file.replaced(path) as file:
+        file.write(data)
 
 
 def load(path):

@@ -12,7 +12,7 @@ from joblib.externals.loky import get_reusable_executor
 
 @pytest.fixture(autouse=True, scope="module")
 def no_idle_workers():
-    """Stop joblib's processes after each file; else they stop when they idle, and the next wait."""
+    """Stop joblib's processes after each file: none is to wait for what another file left."""
     yield
     get_reusable_executor().shutdown(wait=True)
 

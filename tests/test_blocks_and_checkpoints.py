@@ -239,6 +239,17 @@ def interrupted_fit(checkpoint, monkeypatch, **parameters):
             VAEDensityEstimator(**OPTIONS | parameters).fit(made_up_rows(), checkpoint=checkpoint)
 
 
+def test_columns_chosen_by_a_function_are_no_other_training(tmp_path, monkeypatch):
+    # Each process has functions of its own.
+    checkpoint = tmp_path / "training"
+    interrupted_fit(checkpoint, monkeypatch, likelihood={"bernoulli": lambda X: [0, 1]})
+    again, straight = (
+        VAEDensityEstimator(**OPTIONS, likelihood={"bernoulli": lambda X: [0, 1]}) for _ in range(2)
+    )
+    again.fit(made_up_rows(), checkpoint=checkpoint)
+    assert_same_fit(again, straight.fit(made_up_rows()))
+
+
 def test_more_epochs_may_be_asked_for(tmp_path, monkeypatch):
     checkpoint = tmp_path / "training"
     interrupted_fit(checkpoint, monkeypatch, max_iter=4)

@@ -509,7 +509,8 @@ def test_kill_at_any_moment_leaves_a_whole_file(tmp_path):
         "contents = [open(name, 'rb').read() for name in sys.argv[2:]]\n"
         "print('ready', flush=True)\n"
         "for data in itertools.cycle(contents):\n"
-        "    _file.write(sys.argv[1], data)\n"
+        "    with _file.replaced(sys.argv[1]) as file:\n"
+        "        file.write(data)\n"
     )
     files = [str(FOLDER / f"{name}.safetensors") for name in ("detector", "mixed")]
     whole = {Path(name).read_bytes() for name in files}

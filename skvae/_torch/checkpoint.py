@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import zipfile
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
 import torch
+
+from .._file import replaced
 
 
 class Checkpoint:
@@ -78,16 +79,8 @@ class Checkpoint:
 
     def save(self, state: dict[str, Any]) -> None:
         """Put the state in the place of the one before."""
-        descriptor, temporary = tempfile.mkstemp(dir=self.path.parent, prefix=self.path.name)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                torch.save({"task": self.task, "training": state}, file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, self.path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        with replaced(self.path) as file:
+            torch.save({"task": self.task, "training": state}, file)
 
     def remove(self) -> None:
         """Remove the file: the training is over."""

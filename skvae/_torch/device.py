@@ -33,7 +33,7 @@ def has_bfloat16(device: torch.device) -> bool:
     """Whether matrices of bfloat16 are multiplied by instructions of their own, hence faster."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    # Before PyTorch 2.10 or so there is no public way to know of a CPU.
+    # Older versions of PyTorch have no public way to know of a CPU.
     capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return device.type == "cpu" and any(
         capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16")

@@ -143,7 +143,9 @@ def train(
         optimizer.load_state_dict(saved["optimizer"])
         generator.set_state(saved["generator"])
         history, plateau = History(**saved["history"]), replace(plateau, **saved["plateau"])
-        average, best_state = saved["average"], saved["best_state"]
+        device = next(network.parameters()).device
+        average = {name: value.to(device) for name, value in saved["average"].items()}
+        best_state = saved["best_state"]
     n_done = len(history.terms)
     progress = tqdm(
         range(n_done + 1, max_iter + 1),
@@ -152,10 +154,9 @@ def train(
         disable=not verbose,
         unit="epoch",
     )
-    stopped = plateau.is_over
     try:
         for epoch in progress:
-            if stopped:
+            if plateau.is_over:
                 break
             terms = train_epoch(row_losses, tables, optimizer, generator, batch_size)
             loss = sum(terms)
@@ -169,10 +170,10 @@ def train(
                 check_finite(loss, network, epoch, optimizer.param_groups[0]["lr"])
                 history.validation.append(loss)
                 if loss < plateau.best:
-                    best_state = copy.deepcopy(average)
+                    best_state = average
                 network.load_state_dict(live)
             progress.set_postfix(loss=f"{loss:.4g}")
-            stopped = plateau.update(loss)
+            plateau.update(loss)
             if checkpoint is not None:
                 checkpoint.save(
                     {

@@ -164,7 +164,7 @@ class Model(ABC):
     ) -> RowLosses:
         """Make the function that gives the terms of the training loss of each row of a batch.
 
-        X is the training table, or the first of them.
+        X is the training table, or its first block.
         """
 
     @abstractmethod
@@ -173,25 +173,26 @@ class Model(ABC):
 
     def train(
         self,
-        tables: Iterable[Table],
+        X: Table,
         X_val: Table | None,
         options: TrainingOptions,
         *,
+        blocks: Iterable[Table],
         n_rows: int,
         partial: bool,
         keep_optimizer: bool,
         checkpoint: Checkpoint | None = None,
     ) -> None:
-        """Train on the rows of all tables; `X_val` stops the training if given.
+        """Train on the rows of all blocks; `X_val` stops the training if given.
 
-        The training begins wherever the network is. An epoch is an iteration over the tables, which
-        have `n_rows` rows in all. With `partial` they are a chunk of the training rows.
+        The training begins wherever the network is. An epoch is an iteration over the blocks, of
+        which X is the first or the only one, and which have `n_rows` rows in all. With `partial`
+        they are a chunk of the training rows.
         """
         keep_freed_memory()
         self.network.to(training_device(options.device))
         self.n_rows_seen = n_rows + (self.n_rows_seen if partial else 0)
         optimizer = self.make_optimizer(options)
-        X = next(iter(tables))
         row_losses = self.make_row_losses(X, options, optimizer)
         kind = self.optimizer_kind(X, options)
         if self._optimizer_state is not None and self._optimizer_state["kind"] == kind:
@@ -201,7 +202,7 @@ class Model(ABC):
         history = train(
             self.network,
             row_losses,
-            tables,
+            blocks,
             optimizer=optimizer,
             generator=self.generator,
             batch_size=options.batch_size,

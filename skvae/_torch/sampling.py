@@ -16,9 +16,8 @@ from torch import Generator, Tensor, nn
 from .networks import VAE
 from .sparse import CSRBatch
 
-# Decay rates of Adam's moments, and what keeps its steps finite (Kingma and Ba, 2015, algorithm 1).
-BETAS = 0.9, 0.999
-EPSILON = 1e-8
+# Least share of the steps that a row is taken to be part of: what Adam's second moment remembers.
+MIN_SHARE = 1e-3
 
 
 class ColumnSampler:
@@ -65,7 +64,7 @@ class FeatureRows:
     layer, name : Module and str
         Where its rows take its place.
     share : Tensor of shape (n_features,)
-        Share of the steps in which each row takes part, at least a thousandth.
+        Share of the steps in which each row takes part, at least `MIN_SHARE`.
     decay : float
         Weight decay of all rows.
     parts : list of tuple of Tensor
@@ -154,8 +153,7 @@ class RowTraining:
 
         def rows_of(layer: nn.Module, name: str, share: Tensor) -> FeatureRows:
             whole = getattr(layer, name)
-            # A mean over as many steps as Adam remembers knows no share smaller than this.
-            share = share.clamp(min=1 - BETAS[1]).to(whole.device)
+            share = share.clamp(min=MIN_SHARE).to(whole.device)
             return FeatureRows(whole, layer, name, share, decay[id(whole)])
 
         self.inputs = [rows_of(layer, "weight", in_use) for layer in readers]
@@ -198,6 +196,8 @@ class RowTraining:
     def _adam_direction(self, part: FeatureRows, columns: Tensor, gradient: Tensor) -> Tensor:
         """What Adam subtracts from the rows, but for the learning rate; advances their moments."""
         whole, state = part.whole, self.optimizer.state[part.whole]
+        group = self.optimizer.param_groups[0]
+        decays, epsilon = group["betas"], group["eps"]
         if not state:
             shape = (len(whole), *[1] * (whole.ndim - 1))
             state["step"] = whole.new_zeros(shape)
@@ -207,11 +207,11 @@ class RowTraining:
             state[name].index_select(0, columns) for name in ("step", "exp_avg", "exp_avg_sq")
         )
         step += 1
-        mean.lerp_(gradient, 1 - BETAS[0])
-        square.lerp_(gradient.square_(), 1 - BETAS[1])
+        mean.lerp_(gradient, 1 - decays[0])
+        square.lerp_(gradient.square_(), 1 - decays[1])
         for name, rows in (("step", step), ("exp_avg", mean), ("exp_avg_sq", square)):
             state[name].index_copy_(0, columns, rows)
         share = part.share.index_select(0, columns).to(square)
-        square.mul_(share.view_as(step)).div_(1 - BETAS[1] ** step)
-        deviation = square.sqrt_().add_(EPSILON)
-        return mean.div_(1 - BETAS[0] ** step).div_(deviation)
+        square.mul_(share.view_as(step)).div_(1 - decays[1] ** step)
+        deviation = square.sqrt_().add_(epsilon)
+        return mean.div_(1 - decays[0] ** step).div_(deviation)

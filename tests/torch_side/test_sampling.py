@@ -142,7 +142,7 @@ def weights_after(model, X, solver, by_rows, monkeypatch, n_epochs=6, batch_size
     monkeypatch.setattr(
         ColumnSampler, "draw", lambda self, used, generator: (used, torch.ones(len(used)).double())
     )
-    model.train([X], None, options, n_rows=N_ROWS, partial=False, keep_optimizer=False)
+    model.train(X, None, options, blocks=[X], n_rows=N_ROWS, partial=False, keep_optimizer=False)
     return dict(model.network.named_parameters())
 
 
