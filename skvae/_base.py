@@ -8,6 +8,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
+from dataclasses import replace
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -153,6 +154,11 @@ class Blocks:
             if sp.issparse(table) != first_is_sparse:
                 raise ValueError("X gives sparse and dense blocks. Give all in one form.")
             yield table
+        if first_is_sparse is None:
+            raise ValueError(
+                "X gave no block when it was iterated over again. Pass an object whose __iter__ "
+                "begins anew at each call."
+            )
 
 
 def is_blocks(X: Any) -> bool:
@@ -236,43 +242,47 @@ class NetworkEstimator(DocumentationLink, BaseEstimator, ABC):
         keep_optimizer: bool,
         blocks: Blocks | None = None,
         checkpoint: Any = None,
+        process_group: Any = None,
     ) -> None:
         """Train a new model on clean data, or a copy of the one there is, and keep it.
 
-        X is the table to train on, or the first of several `blocks`.
+        X is the table to train on, or the first of several `blocks`. The first process of a group
+        makes the model and keeps the checkpoint.
         """
+        from ._torch.ranks import Ranks
+
+        ranks = Ranks(process_group)
+        ranks.refuse_different(
+            {
+                "the number of features": X.shape[1],
+                "whether there is X_val": X_val is not None,
+                "max_iter": max_iter,
+                "a parameter": self._task_parameters(),
+            }
+        )
         rng = check_random_state(self.random_state)
         seeds = [int(seed) for seed in rng.randint(np.iinfo(np.int32).max, size=2)]
+        if ranks.rank > 0:
+            checkpoint = None
         if checkpoint is not None:
             checkpoint, seeds = self._open_checkpoint(checkpoint, X, seeds)
         split_seed, model_seed = seeds
         if hold_out and X_val is None:
             X, X_val = self._split(X, split_seed)
-        if resume:
-            if self._model_architecture != self._architecture():
-                raise ValueError(
-                    f"{type(self).__name__} continues a network made with "
-                    f"{self._model_architecture}, but its parameters now say "
-                    f"{self._architecture()}. Set them back, or fit anew with warm_start=False."
-                )
-            model = copy.deepcopy(self._model)
-            model.check(X)
-        else:
-            model = self._make_model(X, model_seed)
-            self._model_architecture = self._architecture()
+        model = ranks.from_first(lambda: self._initial_model(X, model_seed, resume))
+        self._model_architecture = self._architecture()
+        tables = [X] if blocks is None else blocks
         if X_val is not None:
             model.check(X_val)
-        n_rows = X.shape[0]
-        if blocks is not None:
-            n_rows = 0
-            for block in blocks:
-                model.check(block)
-                n_rows += block.shape[0]
+        n_rows = 0
+        for table in tables:
+            model.check(table)
+            n_rows += table.shape[0]
         model.train(
             X,
             X_val,
-            self._training_options(max_iter),
-            blocks=[X] if blocks is None else blocks,
+            replace(self._training_options(max_iter), ranks=ranks),
+            blocks=tables,
             n_rows=n_rows,
             partial=partial,
             keep_optimizer=keep_optimizer,
@@ -280,20 +290,36 @@ class NetworkEstimator(DocumentationLink, BaseEstimator, ABC):
         )
         self._keep(model)
 
+    def _initial_model(self, X: Any, seed: int, resume: bool) -> Model:
+        """Model to train: a new one, or a copy of the one there is."""
+        if not resume:
+            return self._make_model(X, seed)
+        if self._model_architecture != self._architecture():
+            raise ValueError(
+                f"{type(self).__name__} continues a network made with "
+                f"{self._model_architecture}, but its parameters now say "
+                f"{self._architecture()}. Set them back, or fit anew with warm_start=False."
+            )
+        return copy.deepcopy(self._model)
+
+    def _task_parameters(self) -> str:
+        """Parameters that say what is trained, as text that is the same in every process."""
+        # The architecture has what selectors found, whose own text has addresses in it.
+        parameters = self.get_params(deep=False) | self._architecture()
+        for name in ("max_iter", "verbose", "device", "random_state"):
+            del parameters[name]
+        return repr(parameters)
+
     def _open_checkpoint(self, path: Any, X: Any, seeds: list[int]) -> tuple[Any, list[int]]:
         """Checkpoint of this training at a path, and the seeds that it began with."""
         from ._torch.checkpoint import Checkpoint
 
-        # The architecture has what selectors found; they would not be the same in another process.
-        parameters = self.get_params(deep=False) | self._architecture()
-        for name in ("max_iter", "verbose", "device", "random_state"):
-            del parameters[name]
         seeded = isinstance(self.random_state, Integral)
         checkpoint = Checkpoint(path)
         task = checkpoint.start(
             {
                 "estimator": type(self).__name__,
-                "parameters": repr(parameters),
+                "parameters": self._task_parameters(),
                 "random_state": int(self.random_state) if seeded else None,
                 "seeds": seeds,
                 "shape": list(X.shape),

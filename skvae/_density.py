@@ -289,7 +289,7 @@ class VAEDensityEstimator(
         self.verbose = verbose
         self.device = device
 
-    def fit(self, X, y=None, *, X_val=None, checkpoint=None):
+    def fit(self, X, y=None, *, X_val=None, checkpoint=None, process_group=None):
         """Learn the density of the rows of X.
 
         Parameters
@@ -307,6 +307,12 @@ class VAEDensityEstimator(
             File for the state of the training after each epoch. If it is there when `fit` begins,
             the training goes on from it, to the same result; when it is done, the file is removed.
             It is refused where parameters (other than `max_iter`) or data have changed.
+        process_group : torch.distributed.ProcessGroup, default=None
+            Processes that call `fit` together, each on rows of its own; all of them end with the
+            same model. A batch of `batch_size` rows is drawn from the rows of all, and the first
+            process fixes likelihood, scale and seed and writes the checkpoint. As with blocks,
+            nothing is held out: `X_val` may be each process's own share. Needs
+            ``n_negative_samples=None`` or "auto", which then counts all zeros.
 
         Returns
         -------
@@ -324,7 +330,14 @@ class VAEDensityEstimator(
         with restored_on_error(self):
             self._validate_parameters()
             resume = self.warm_start and hasattr(self, "_model")
-            self._fit(X, X_val, resume=resume, max_iter=self.max_iter, checkpoint=checkpoint)
+            self._fit(
+                X,
+                X_val,
+                resume=resume,
+                max_iter=self.max_iter,
+                checkpoint=checkpoint,
+                process_group=process_group,
+            )
         return self
 
     def partial_fit(self, X, y=None):
@@ -355,14 +368,18 @@ class VAEDensityEstimator(
             self._fit(X, None, resume=hasattr(self, "_model"), max_iter=1, partial=True)
         return self
 
-    def _fit(self, X, X_val, *, resume, max_iter, partial=False, checkpoint=None):
+    def _fit(
+        self, X, X_val, *, resume, max_iter, partial=False, checkpoint=None, process_group=None
+    ):
         blocks = None
+        in_parts = process_group is not None or (not partial and is_blocks(X))
+        if in_parts and self.early_stopping is True and X_val is None:
+            raise ValueError(
+                "early_stopping=True holds rows out of a table, but X comes in blocks or to "
+                "several processes. Pass the rows that stop the training as X_val, or set "
+                "early_stopping=False."
+            )
         if not partial and is_blocks(X):
-            if self.early_stopping is True and X_val is None:
-                raise ValueError(
-                    "early_stopping=True holds rows out of a table, but X comes in blocks. Pass "
-                    "the rows that stop the training as X_val, or set early_stopping=False."
-                )
             blocks = Blocks(self, X)
             X = next(iter(X), None)
             if X is None:
@@ -376,12 +393,13 @@ class VAEDensityEstimator(
             X,
             X_val,
             resume=resume,
-            hold_out=self._holds_out(X) and not partial and blocks is None,
+            hold_out=self._holds_out(X) and not partial and not in_parts,
             max_iter=max_iter,
             partial=partial,
             keep_optimizer=partial or self.warm_start,
             blocks=blocks,
             checkpoint=checkpoint,
+            process_group=process_group,
         )
         self._sparse_in = sp.issparse(X)
 

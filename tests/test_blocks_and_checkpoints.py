@@ -48,6 +48,16 @@ class Folder:
             yield sp.load_npz(file)
 
 
+class ReadOnce:
+    """Looks as if it could be read again, and cannot."""
+
+    def __init__(self, blocks):
+        self.blocks = iter(blocks)
+
+    def __iter__(self):
+        return self.blocks
+
+
 def weights(density):
     return list(density._model.network.state_dict().values())
 
@@ -84,7 +94,7 @@ def test_every_row_of_every_block_is_trained_on():
     seen = []
     parameter = torch.nn.Parameter(torch.zeros(()))
 
-    def losses(rows):
+    def losses(rows, _):
         seen.append(rows)
         return (parameter * torch.ones(len(rows)),)
 
@@ -110,6 +120,7 @@ def test_blocks_take_validation_rows():
         ([made_up_rows(), 3 * made_up_rows()], ValueError, "has 3. Binarise"),
         ([made_up_rows(), made_up_rows().toarray()], ValueError, "sparse and dense"),
         ([made_up_rows(), made_up_rows(n_features=5)], ValueError, "5 features"),
+        (ReadOnce([made_up_rows()]), ValueError, "no block when it was iterated over again"),
     ],
 )
 def test_refuses_blocks_before_it_trains(blocks, error, match):

@@ -33,6 +33,10 @@ def name_of(page):
 @pytest.mark.parametrize("page", [p for p in PAGES if code_blocks(p, "python")], ids=name_of)
 def test_python_blocks_run_one_after_the_other(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    # What torchrun sets for the only process of a group; port 0 is any that is free.
+    torchrun = {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
+    for name, value in torchrun.items():
+        monkeypatch.setenv(name, value)
     namespace = {}
     for block in code_blocks(page, "python"):
         exec(compile(block, page.name, "exec"), namespace)

@@ -17,13 +17,14 @@ from tqdm import tqdm
 from .checkpoint import Checkpoint
 from .networks import Linear, Output
 from .objective import MAX_ROWS
+from .ranks import ALONE, Noise, Ranks
 from .sparse import Table
 
 # Span of the moving average of the weights that are validated.
 AVERAGED_EPOCHS = 5
 
-# Rows of a table to the terms of their loss, each (n_rows,).
-RowLosses = Callable[[Table], tuple[Tensor, ...]]
+# Rows of a table, and their noise, to the terms of their loss, each (n_rows,).
+RowLosses = Callable[[Table, Noise], tuple[Tensor, ...]]
 
 
 @dataclass
@@ -81,24 +82,31 @@ def train_epoch(
     optimizer: torch.optim.Optimizer,
     generator: Generator,
     batch_size: int,
+    ranks: Ranks = ALONE,
 ) -> tuple[float, ...]:
     """One pass over all rows; the mean of each term of the loss over the rows.
 
     The tables come one after the other, the rows of each in random order. A batch is worked off in
-    pieces of at most `MAX_ROWS` rows, whose gradients add up.
+    pieces of at most `MAX_ROWS` rows, whose gradients add up. All ranks draw the same batches, and
+    each works off the rows of its own.
     """
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
     totals: Any = 0.0
     n_rows = 0
-    for X in tables:
-        n_rows += X.shape[0]
-        order = torch.randperm(X.shape[0], generator=generator).numpy()
-        for start in range(0, len(order), batch_size):
+    for X, first, n_dealt in ranks.deal(tables):
+        n_rows += n_dealt
+        order = torch.randperm(n_dealt, generator=generator).numpy()
+        for start in range(0, n_dealt, batch_size):
             batch = order[start : start + batch_size]
             optimizer.zero_grad()
+            batch_totals: Any = 0.0
             for piece in np.split(batch, range(MAX_ROWS, len(batch), MAX_ROWS)):
-                sums = [term.sum() for term in row_losses(X[piece])]
+                places = np.flatnonzero((first <= piece) & (piece < first + X.shape[0]))
+                noise = Noise(generator, len(piece), torch.from_numpy(places))
+                sums = [term.sum() for term in row_losses(X[piece[places] - first], noise)]
                 (torch.stack(sums).sum() / len(batch)).backward()
-                totals = totals + np.array([term.item() for term in sums])
+                batch_totals = batch_totals + np.array([term.item() for term in sums])
+            totals = totals + ranks.add_up(parameters, batch_totals)
             optimizer.step()
             if not np.isfinite(totals).all():
                 return tuple((totals / n_rows).tolist())
@@ -118,16 +126,18 @@ def train(
     plateau: Plateau,
     validate: Callable[[], float] | None = None,
     checkpoint: Checkpoint | None = None,
+    ranks: Ranks = ALONE,
     verbose: bool = False,
 ) -> History:
     """Train in place for at most `max_iter` epochs on the sum of the terms of `row_losses`.
 
     An epoch is an iteration over `tables`. With a checkpoint the state is saved after each epoch,
-    and training goes on from the one that was saved before.
+    and training goes on from the one that was saved before. Of several ranks the first one saves
+    it, and all go on from it.
 
     Training stops on a plateau of the loss; with `validate`, on a plateau of what that returns when
     the network has the moving average of its weights, and the best average comes back. Ctrl-C stops
-    early, with a warning.
+    early, with a warning, unless there are several ranks.
 
     Raises
     ------
@@ -137,7 +147,7 @@ def train(
     history = History()
     average: dict[str, Tensor] = {}
     best_state: dict[str, Tensor] | None = None
-    saved = None if checkpoint is None else checkpoint.training
+    saved = ranks.from_first(lambda: None if checkpoint is None else checkpoint.training)
     if saved is not None:
         network.load_state_dict(saved["network"])
         optimizer.load_state_dict(saved["optimizer"])
@@ -151,14 +161,14 @@ def train(
         range(n_done + 1, max_iter + 1),
         initial=n_done,
         total=max_iter,
-        disable=not verbose,
+        disable=not verbose or ranks.rank > 0,
         unit="epoch",
     )
     try:
         for epoch in progress:
             if plateau.is_over:
                 break
-            terms = train_epoch(row_losses, tables, optimizer, generator, batch_size)
+            terms = train_epoch(row_losses, tables, optimizer, generator, batch_size, ranks)
             loss = sum(terms)
             check_finite(loss, network, epoch, optimizer.param_groups[0]["lr"])
             history.terms.append(terms)
@@ -189,6 +199,8 @@ def train(
         if checkpoint is not None:
             checkpoint.remove()
     except KeyboardInterrupt:
+        if ranks.size > 1:
+            raise  # the others may be elsewhere
         epoch = len(history.terms) + 1
         check_finite(0.0, network, epoch, optimizer.param_groups[0]["lr"])
         warnings.warn(

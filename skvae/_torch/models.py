@@ -41,13 +41,14 @@ from .objective import (
     rows_per_block,
     squared_error,
 )
+from .ranks import ALONE, Noise, Ranks
 from .sampling import RowTraining
 from .sparse import Batch, CSRBatch, Table, as_batch, csr_batch, sum_entries
 
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """How to train: the estimator's parameters of the same names."""
+    """How to train: the estimator's parameters of the same names, and the ranks that do so."""
 
     solver: str
     alpha: float
@@ -60,6 +61,7 @@ class TrainingOptions:
     device: str
     n_training_draws: int = 1
     n_negative_samples: int | str | None = None
+    ranks: Ranks = ALONE
 
 
 # Largest number of features that may depend on those before them: the weight has its square.
@@ -107,6 +109,7 @@ def n_zeros_sampled(
         "n_training_draws is larger than 1, which trains on a bound that a sample would bias": (
             options.n_training_draws > 1
         ),
+        "several processes train together": options.ranks.size > 1,
     }
     against = next((reason for reason, holds in reasons.items() if holds), None)
     if wanted == "auto":
@@ -187,8 +190,11 @@ class Model(ABC):
 
         The training begins wherever the network is. An epoch is an iteration over the blocks, of
         which X is the first or the only one, and which have `n_rows` rows in all. With `partial`
-        they are a chunk of the training rows.
+        they are a chunk of the training rows. Each of several ranks has blocks and `X_val` of its
+        own, and the same network.
         """
+        ranks = options.ranks
+        n_rows = sum(ranks.gather(n_rows))
         keep_freed_memory()
         self.network.to(training_device(options.device))
         self.n_rows_seen = n_rows + (self.n_rows_seen if partial else 0)
@@ -208,8 +214,13 @@ class Model(ABC):
             batch_size=options.batch_size,
             max_iter=options.max_iter,
             plateau=Plateau(options.tol, options.n_iter_no_change),
-            validate=None if X_val is None else lambda: self.validation_loss(X_val),
+            validate=(
+                None
+                if X_val is None
+                else lambda: ranks.mean(self.validation_loss(X_val), X_val.shape[0])
+            ),
             checkpoint=checkpoint,
+            ranks=ranks,
             verbose=options.verbose,
         )
         self.history.terms += history.terms
@@ -335,14 +346,13 @@ class DensityModel(Model):
         n_zeros = n_zeros_sampled(options, self.likelihood, self.network, X)
         if n_zeros is not None:
             return self._sampled_row_losses(n_zeros, options, optimizer)
-        network, likelihood, generator = self.network, self.likelihood, self.generator
-        n_draws = options.n_training_draws
+        network, likelihood, n_draws = self.network, self.likelihood, options.n_training_draws
         if n_draws == 1:
-            return lambda rows: elbo_terms(
-                network, likelihood, self._prepare(rows, network), generator
+            return lambda rows, noise: elbo_terms(
+                network, likelihood, self._prepare(rows, network), noise
             )
-        return lambda rows: importance_weighted_terms(
-            network, likelihood, self._prepare(rows, network), n_draws, generator
+        return lambda rows, noise: importance_weighted_terms(
+            network, likelihood, self._prepare(rows, network), n_draws, noise
         )
 
     def optimizer_kind(self, X: Table, options: TrainingOptions) -> str:
@@ -358,11 +368,11 @@ class DensityModel(Model):
         training = RowTraining(self.network, means, n_zeros, optimizer, options.batch_size)
         optimizer.register_step_post_hook(lambda *_: training.update())
 
-        def row_losses(rows: Table) -> tuple[Tensor, ...]:
+        def row_losses(rows: Table, noise: Noise) -> tuple[Tensor, ...]:
             batch = self._prepare(rows, self.network)
             assert isinstance(batch, CSRBatch)  # the first table is sparse
-            network, x = training.restrict(batch, self.generator)
-            return elbo_terms(network, self.likelihood, x, self.generator)
+            network, x = training.restrict(batch, noise.generator)
+            return elbo_terms(network, self.likelihood, x, noise)
 
         return row_losses
 
@@ -556,7 +566,7 @@ class AutoencoderModel(Model):
     def make_row_losses(
         self, X: Table, options: TrainingOptions, optimizer: torch.optim.Optimizer
     ) -> RowLosses:
-        return lambda rows: (self._row_errors(rows, self.network),)
+        return lambda rows, _: (self._row_errors(rows, self.network),)
 
     def validation_loss(self, X: Table) -> float:
         return float(np.mean(self._errors(X, self.network)))

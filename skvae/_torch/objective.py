@@ -16,11 +16,12 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 from torch.quasirandom import SobolEngine
 
 from .likelihoods import Likelihood
 from .networks import MAX_LOG_VARIANCE, VAE
+from .ranks import Noise
 from .sparse import Batch, CSRBatch, sum_entries
 
 # Fewest pairs of draws that estimate E_q[log p(x|z)] when the ELBO is scored.
@@ -65,18 +66,17 @@ def posterior(network: VAE, likelihood: Likelihood, x: Batch) -> Posterior:
 
 
 def elbo_terms(
-    network: VAE, likelihood: Likelihood, x: Batch, generator: Generator
+    network: VAE, likelihood: Likelihood, x: Batch, noise: Noise
 ) -> tuple[Tensor, Tensor]:
     """Reconstruction loss -log p(x|z) for one draw of z, and KL divergence, both (n_rows,)."""
     mean, log_variance = posterior(network, likelihood, x)
-    noise = torch.randn(mean.shape, generator=generator, dtype=mean.dtype).to(mean.device)
-    z = mean + (log_variance / 2).exp() * noise
+    z = mean + (log_variance / 2).exp() * noise.draw(mean.shape, mean)
     outputs = network.decode(z, network.shift(x))
     return -likelihood.log_prob(outputs, x), kl_divergence(mean, log_variance)
 
 
 def importance_weighted_terms(
-    network: VAE, likelihood: Likelihood, x: Batch, n_draws: int, generator: Generator
+    network: VAE, likelihood: Likelihood, x: Batch, n_draws: int, noise: Noise
 ) -> tuple[Tensor, Tensor]:
     """Minus the importance-weighted bound less the KL divergence, and that divergence, (n_rows,).
 
@@ -84,8 +84,7 @@ def importance_weighted_terms(
     that it keeps its meaning for the encoder however many draws there are.
     """
     mean, log_variance = posterior(network, likelihood, x)
-    noise = torch.randn((n_draws, *mean.shape), generator=generator, dtype=mean.dtype).to(mean)
-    z = mean + (log_variance / 2).exp() * noise
+    z = mean + (log_variance / 2).exp() * noise.draw((n_draws, *mean.shape), mean)
     q_mean, q_log_variance = mean.detach(), log_variance.detach()
     log_q = -((z - q_mean) ** 2 / q_log_variance.exp() + q_log_variance).sum(-1) / 2
     outputs = network.decode(z, network.shift(x))

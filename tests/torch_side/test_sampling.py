@@ -10,6 +10,7 @@ from skvae import VAEDensityEstimator, VAEOutlierDetector
 from skvae._torch import loop
 from skvae._torch.models import DensityModel
 from skvae._torch.objective import elbo_terms
+from skvae._torch.ranks import Noise
 from skvae._torch.sampling import ColumnSampler, RowTraining
 
 N_ROWS, N_FEATURES = 12, 40
@@ -46,7 +47,7 @@ def made(likelihood, X=None, hidden_layer_sizes=(5,), alpha=0.0, solver="sgd", n
 def exact_step(model, X):
     """Loss of each row and the gradient of its mean, for a fixed draw of z."""
     x = model._prepare(X, model.network)
-    losses = sum(elbo_terms(model.network, model.likelihood, x, Generator().manual_seed(0)))
+    losses = sum(elbo_terms(model.network, model.likelihood, x, Noise(Generator().manual_seed(0))))
     losses.mean().backward()
     gradients = [p.grad.clone() for p in model.network.parameters()]
     model.network.zero_grad()
@@ -57,7 +58,7 @@ def sampled_step(model, training, optimizer, X, generator):
     """The same from a sample of the zeros, by the step that plain descent of rate 1 takes."""
     before = [p.detach().clone() for p in model.network.parameters()]
     network, x = training.restrict(model._prepare(X, model.network), generator)
-    losses = sum(elbo_terms(network, model.likelihood, x, Generator().manual_seed(0)))
+    losses = sum(elbo_terms(network, model.likelihood, x, Noise(Generator().manual_seed(0))))
     losses.mean().backward()
     optimizer.step()
     training.update()
@@ -168,7 +169,7 @@ def test_rows_that_take_no_part_stay(solver):
     optimizer.register_step_post_hook(lambda *_: training.update())
     before = {name: p.detach().clone() for name, p in model.network.named_parameters()}
     network, x = training.restrict(model._prepare(X[:2], model.network), model.generator)
-    sum(elbo_terms(network, model.likelihood, x, model.generator)).mean().backward()
+    sum(elbo_terms(network, model.likelihood, x, Noise(model.generator))).mean().backward()
     optimizer.step()
     rows = {"encoder.layers.0.weight": X[:2].indices, "outputs.0.weight": training.columns.numpy()}
     assert len(training.columns) < N_FEATURES

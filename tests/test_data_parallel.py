@@ -1,0 +1,89 @@
+"""Two processes that train one model together, started by torchrun on this machine."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import data_parallel
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+from data_parallel import CASES, N_FIRST, OPTIONS, arguments, in_float64, table
+
+from skvae import VAEDensityEstimator
+from skvae._torch.ranks import ALONE, Noise
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    """Results of both ranks."""
+    folder = tmp_path_factory.mktemp("ranks")
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command += ["--nproc-per-node", "2", data_parallel.__file__, str(folder)]
+    subprocess.run(command, check=True, cwd=Path(__file__).parents[1], timeout=300)
+    return [np.load(folder / f"{rank}.npy", allow_pickle=True).item() for rank in (0, 1)]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_two_processes_train_as_one_does(case, found):
+    X = table(case)
+    shards = [arguments(case, rows) for rows in (X[:N_FIRST], X[N_FIRST:])]
+    stack = sp.vstack if sp.issparse(X) else np.concatenate
+    if case == "blocks":
+        (first, second), last = shards[0]["X"], shards[1]["X"]
+        union = {"X": [stack([first, last], format="csr"), second]}
+        n_start = first.shape[0]
+    else:
+        union = {name: stack([part[name] for part in shards]) for name in shards[0]}
+        n_start = shards[0]["X"].shape[0]
+    with in_float64(n_start):
+        density = VAEDensityEstimator(**OPTIONS | CASES[case]).fit(**union)
+    expected = data_parallel.results(density, case)
+    for rank in found:
+        assert rank[case].keys() == expected.keys()
+        for name, values in expected.items():
+            np.testing.assert_allclose(rank[case][name], values, rtol=0, atol=1e-6)
+
+
+def test_no_case_is_without_training(found):
+    for case in CASES:
+        loss = found[0][case]["loss"]
+        assert len(loss) == 1 or loss[-1] < loss[0] - 0.01
+    assert 3 < len(found[0]["validation"]["loss"]) < 60
+
+
+def test_both_processes_have_the_same_model(found):
+    for case in [*CASES, "seed of the first rank", "resumed"]:
+        for name in ("scores", "loss"):
+            np.testing.assert_array_equal(*[rank[case][name] for rank in found])
+
+
+def test_a_resumed_training_has_all_epochs(found):
+    assert len(found[0]["resumed"]["loss"]) == OPTIONS["max_iter"]
+
+
+def test_all_processes_refuse_what_one_cannot_do(found):
+    for rank in found:
+        assert "several processes train together" in rank["errors"]["sample"]
+        assert "a parameter differs" in rank["errors"]["parameter"]
+        assert "X_val" in rank["errors"]["hold out"]
+        assert "not finite in epoch" in rank["errors"]["diverged"]
+
+
+def test_noise_of_some_rows_is_that_of_all():
+    like = torch.zeros(())
+    whole = Noise(torch.Generator().manual_seed(0)).draw((3, 5, 2), like)
+    places = torch.tensor([4, 1])
+    part = Noise(torch.Generator().manual_seed(0), 5, places).draw((3, 2, 2), like)
+    assert torch.equal(part, whole[:, places])
+
+
+def test_alone_is_a_group_of_one():
+    assert (ALONE.rank, ALONE.size) == (0, 1)
+    assert ALONE.gather("x") == ["x"]
+    assert ALONE.mean(2.5, 7) == 2.5
+    assert [dealt[1:] for dealt in ALONE.deal([np.ones((3, 1)), np.ones((2, 1))])] == [
+        (0, 3),
+        (0, 2),
+    ]
