@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 import sys
 from dataclasses import replace
 from numbers import Integral
@@ -67,7 +68,8 @@ def resolve_likelihood(likelihood: Any, X: Any) -> str | dict[str, list[int]]:
             resolved[name] = sorted(column_indices(X, key))
         except (IndexError, TypeError, ValueError) as error:
             raise ValueError(
-                f"likelihood gives columns to {name!r} that X does not have: {error}"
+                f"likelihood gives columns to {name!r} that X does not have, "
+                f"{reprlib.repr(key)}: {error}"
             ) from error
         for column in resolved[name]:
             if column in owner:

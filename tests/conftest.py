@@ -9,6 +9,9 @@ import pytest
 import scipy.sparse as sp
 from joblib.externals.loky import get_reusable_executor
 
+# A program that needs what the tests do not.
+collect_ignore = ["fuzz_load_guided.py"]
+
 
 @pytest.fixture(autouse=True, scope="module")
 def no_idle_workers():

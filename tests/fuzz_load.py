@@ -332,15 +332,19 @@ def outcome(model, tables):
         return str(error)
 
 
-def verdict(guard, path, data, original, kind, tables):
-    """What became of a mutated file: a word, and a message for a refusal or a fault."""
+def verdict(guard, path, data, originals, tables):
+    """What became of a mutated file: a word, and a message for a refusal or a fault.
+
+    `originals` has the scores of each unchanged file.
+    """
+    Path(path).write_bytes(data)
     try:
         model = guard.load(path, len(data))
     except ValueError as error:
         return "refused", str(error).split(": ", 1)[1]
     except Exception as error:
         return "FAULT", f"load: {error!r:.300}"
-    if kind == "bytes" and data != original["data"]:
+    if sign(data) != data:
         return "FAULT", "loaded with a wrong digest"
     try:
         again = to_bytes(model)
@@ -348,11 +352,33 @@ def verdict(guard, path, data, original, kind, tables):
         scores = outcome(model, tables)
     except Exception as error:
         return "FAULT", f"after loading: {error!r:.300}"
-    if again != original["data"]:
+    if again not in originals:
         return "another model", ""
-    if isinstance(scores, str) or not np.array_equal(scores, original["scores"]):
+    if isinstance(scores, str) or not np.array_equal(scores, originals[again]):
         return "FAULT", "the same model with other scores"
     return "the same model", ""
+
+
+def prepare():
+    """Scores of each unchanged file, and the rows that they are of."""
+
+    def too_long(*_):
+        raise TimeoutError(f"more than {MAX_SECONDS} seconds")
+
+    warnings.simplefilter("error")
+    signal.signal(signal.SIGALRM, too_long)
+    values = np.random.RandomState(0)
+    tables = {n: values.randint(2, size=(3, n)).astype(float) for n in range(1, 20)}
+    originals = {}
+    for source in sorted(FOLDER.glob("*.safetensors")):
+        model = skvae.load(source)  # which imports what is needed
+        originals[to_bytes(model)] = outcome(model, tables)
+    return originals, tables
+
+
+def without_details(message):
+    """Give the beginning of a refusal, by which those of one check are known."""
+    return re.sub(r"[\d'\"].*", "...", message, flags=re.DOTALL)
 
 
 def main():
@@ -366,31 +392,18 @@ def main():
     keep = options.keep or Path(tempfile.mkdtemp())
     keep.mkdir(exist_ok=True)
     path = str(keep / "last.safetensors")
-    warnings.simplefilter("error")
-
-    def too_long(*_):
-        raise TimeoutError(f"more than {MAX_SECONDS} seconds")
-
-    signal.signal(signal.SIGALRM, too_long)
-    values = np.random.RandomState(0)
-    tables = {n: values.randint(2, size=(3, n)).astype(float) for n in range(1, 20)}
-    originals = []
-    for source in sorted(FOLDER.glob("*.safetensors")):
-        model = skvae.load(source)  # which imports what is needed
-        originals.append({"data": to_bytes(model), "scores": outcome(model, tables)})
-    others = [entry["data"] for entry in originals]
+    originals, tables = prepare()
+    files = list(originals)
     guard = Guard()
     kinds, reasons, faults = (collections.Counter() for _ in range(3))
-    large = list(large_files(originals[0]["data"]))
+    large = list(large_files(files[0]))
     with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C ends it early, with the counts so far
         for i in range(-len(large), options.count):
-            original = rng.choice(originals)
-            kind, data = mutate(rng, original["data"], others) if i >= 0 else ("large", large.pop())
-            Path(path).write_bytes(data)
-            word, message = verdict(guard, path, data, original, kind, tables)
+            kind, data = ("large", large.pop()) if i < 0 else mutate(rng, rng.choice(files), files)
+            word, message = verdict(guard, path, data, originals, tables)
             kinds[kind, word] += 1
             if word == "refused":
-                reasons[re.sub(r"[\d'\"].*", "...", message)] += 1
+                reasons[without_details(message)] += 1
             if word == "FAULT":
                 faults[message] += 1
                 (keep / f"fault-{i}.safetensors").write_bytes(data)

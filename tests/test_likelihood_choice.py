@@ -96,8 +96,8 @@ def test_auto_describes_a_table_column_by_column(frame):
         ({"poisson": [0], "gaussian": [1, 0]}, "column 0 to 'poisson' and to 'gaussian'. Name"),
         ({"poisson": [0, 0]}, "column 0 to 'poisson' and to 'poisson'"),
         ({"poisson": ["kind"], "categorical": ["kind"]}, "column 0 to 'poisson' and to 'categ"),
-        ({"poisson": ["nothing"]}, "columns to 'poisson' that X does not have: .*nothing"),
-        ({"poisson": [4]}, r"columns to 'poisson' that X does not have: .*\[0, 3\]"),
+        ({"poisson": ["nothing"]}, "columns to 'poisson' that X does not have, .*nothing"),
+        ({"poisson": [4]}, r"columns to 'poisson' that X does not have, .*\[0, 3\]"),
         ({"poisson": [True, False]}, "columns to 'poisson' that X does not have"),
     ],
 )

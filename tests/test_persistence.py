@@ -11,6 +11,7 @@ import struct
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import cloudpickle
@@ -828,6 +829,17 @@ def test_no_signature_is_promised(tmp_path):
     document["estimator"]["offset"] = 1e9
     (tmp_path / "model").write_bytes(build(header, document, body))
     assert (skvae.load(tmp_path / "model").predict(TABLES["real"]) == -1).all()
+
+
+def test_files_that_a_guided_fuzzer_found_are_refused(tmp_path):
+    path = tmp_path / "model"
+    with zipfile.ZipFile(ROOT / "tests" / "fixtures" / "refused.zip") as files:
+        names = files.namelist()
+        for name in names:
+            path.write_bytes(files.read(name))
+            with pytest.raises(ValueError, match=str(path)):
+                skvae.load(path)
+    assert len(names) > 50
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

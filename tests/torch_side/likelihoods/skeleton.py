@@ -66,9 +66,9 @@ class LikelihoodTests(ABC):
     def reference(self, likelihood, outputs, X):
         """Log-probability of each value by another library, as wide as X."""
 
-    @abstractmethod
     def variance(self, likelihood, outputs):
-        """Variance of each feature by its formula."""
+        """Variance of each feature by its formula, unless the test that asks is overridden."""
+        raise NotImplementedError
 
     @abstractmethod
     def two_groups(self, rng, second):
