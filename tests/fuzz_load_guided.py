@@ -2,9 +2,9 @@
 
 Needs ``pip install atheris``. Holds `skvae.load` to what `fuzz_load.py` does, on files that
 libFuzzer keeps in FOLDER because they reached lines that none had reached before. Other arguments
-are libFuzzer's, such as ``-max_total_time=3600``. A fault ends it, and leaves the file in the current
-folder. With ``--keep-refused ZIP FOLDER`` the smallest file for each kind of refusal goes into an
-archive, for the tests.
+are libFuzzer's, such as ``-max_total_time=3600``. A fault ends it, and leaves the file in the
+current folder. With ``--keep-refused ZIP FOLDER`` the smallest file for each kind of refusal goes
+into an archive, for the tests.
 """
 
 import random
