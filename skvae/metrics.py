@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from numbers import Real
 from typing import Any
 
@@ -97,10 +98,14 @@ class _OutlierScorer:
         return f"make_outlier_scorer({self.metric!r}, outlier_label={self.outlier_label!r})"
 
 
-def outlier_mask(y: Any, outlier_label: Any) -> np.ndarray:
-    """Which entries of y mean outlier, as booleans; see `make_outlier_scorer`."""
+def outlier_mask(y: Any, outlier_label: Any, parameter: str = "outlier_label") -> np.ndarray:
+    """Which entries of y mean outlier, as booleans; see `make_outlier_scorer`.
+
+    `parameter` is what the user knows the label by.
+    """
     y = column_or_1d(y)
     labels = set(np.unique(y).tolist())
+    shown = reprlib.repr(sorted(labels, key=str))
     if outlier_label is None:
         if -1 in labels and labels <= {-1, 1}:
             outlier_label = -1
@@ -108,14 +113,13 @@ def outlier_mask(y: Any, outlier_label: Any) -> np.ndarray:
             outlier_label = 1
         else:
             raise ValueError(
-                f"The labels {sorted(labels, key=str)} do not say which of them means outlier. "
-                "Give outlier_label to make_outlier_scorer."
+                f"The labels {shown} do not say which of them means outlier. Say it by {parameter}."
             )
     is_outlier = np.asarray(y == outlier_label)
     if is_outlier.all() or not is_outlier.any():
         raise ValueError(
             f"y must hold both outliers (label {outlier_label!r}) and inliers, got only "
-            f"{sorted(labels, key=str)}. Split with StratifiedKFold: for a detector an integer cv "
+            f"{shown}. Split with StratifiedKFold: for a detector an integer cv "
             "does not stratify."
         )
     return is_outlier
@@ -184,7 +188,7 @@ def recall_at_fpr_score(y_true, y_pred, *, max_fpr, pos_label=1):
     """
     if not isinstance(max_fpr, Real) or not 0 <= float(max_fpr) <= 1:
         raise ValueError(f"max_fpr must be a number in [0, 1], got {max_fpr!r}.")
-    is_outlier = outlier_mask(y_true, pos_label)
+    is_outlier = outlier_mask(y_true, pos_label, "pos_label")
     flagged = np.asarray(column_or_1d(y_pred) == pos_label)
     check_consistent_length(is_outlier, flagged)
     fpr = float(flagged[~is_outlier].mean())

@@ -128,7 +128,7 @@ def test_unknown_metric_is_refused(metric):
 )
 def test_labels_that_leave_open_what_is_an_outlier_are_refused(labels):
     y = np.resize(labels, len(X))
-    with pytest.raises(ValueError, match="Give outlier_label to make_outlier_scorer"):
+    with pytest.raises(ValueError, match="Say it by outlier_label"):
         make_outlier_scorer("f1")(FirstColumn(), X, y)
 
 

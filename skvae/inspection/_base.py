@@ -1,0 +1,74 @@
+"""What the displays share: places to draw, and what they ask of an estimator."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import is_outlier_detector
+from sklearn.utils.validation import check_is_fitted
+
+
+def import_pyplot() -> Any:
+    """Import matplotlib's pyplot, or say how to install it."""
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise ImportError("Plots need matplotlib. Run: pip install 'skvae[plot]'") from error
+    return plt
+
+
+def axes_for(ax: Any) -> tuple[Any, Any]:
+    """Axes to draw on and their figure."""
+    if ax is None:
+        _, ax = import_pyplot().subplots()
+    return ax, ax.figure
+
+
+def density_of(estimator: Any) -> Any:
+    """Density inside a detector, or the estimator itself."""
+    check_is_fitted(estimator)
+    return getattr(estimator, "density_", estimator)
+
+
+def judge(estimator: Any, X: Any) -> tuple[np.ndarray, float, Any]:
+    """Scores of rows, the score below which one is an outlier, and the label of outliers.
+
+    The label is None where the estimator knows none.
+
+    Raises
+    ------
+    TypeError
+        If the estimator is no detector, pipeline ending in one, or `OutlierClassifier`.
+    """
+    check_is_fitted(estimator)
+    if hasattr(estimator, "steps"):
+        table = estimator[:-1].transform(X) if len(estimator) > 1 else X
+        return judge(estimator[-1], table)
+    if hasattr(estimator, "outlier_label_"):
+        scores, threshold, _ = judge(estimator.estimator_, X)
+        return scores, threshold, estimator.outlier_label_
+    if hasattr(estimator, "score_samples") and hasattr(estimator, "offset_"):
+        # Some of scikit-learn's detectors have an array of one number.
+        return estimator.score_samples(X), np.asarray(estimator.offset_).item(), None
+    if hasattr(estimator, "decision_function") and is_outlier_detector(estimator):
+        return estimator.decision_function(X), 0.0, None
+    raise TypeError(
+        "Expected an outlier detector, an OutlierClassifier or a pipeline ending in one of them, "
+        f"got {estimator!r}. For scores of anything else there is from_predictions."
+    )
+
+
+def draw_threshold(ax: Any, threshold: float | None) -> Any:
+    """Draw a line at the threshold, if there is one."""
+    if threshold is None:
+        return None
+    return ax.axvline(threshold, color="black", linestyle="--", label="threshold")
+
+
+def classes(y: Any, n_samples: int) -> list[tuple[Any, np.ndarray]]:
+    """Label and rows of each class; without labels one class of all."""
+    if y is None:
+        return [(None, np.ones(n_samples, dtype=bool))]
+    y = np.asarray(y)
+    return [(label, y == label) for label in np.unique(y)]

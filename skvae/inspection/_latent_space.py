@@ -1,0 +1,93 @@
+"""Rows in the latent space."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ._base import axes_for, classes, density_of
+
+
+class LatentSpaceDisplay:
+    """Scatter plot of two latent dimensions, coloured by class.
+
+    Parameters
+    ----------
+    codes : array-like of shape (n_samples, n_components)
+        Latent codes.
+    y : array-like of shape (n_samples,), default=None
+        Labels.
+
+    Attributes
+    ----------
+    points_ : list of matplotlib PathCollection
+        The rows of each class, in the order of the legend.
+    ax_ : matplotlib Axes
+        Where it was drawn.
+    figure_ : matplotlib Figure
+        The figure of `ax_`.
+
+    Examples
+    --------
+    >>> from skvae.inspection import LatentSpaceDisplay
+    >>> LatentSpaceDisplay([[0.0, 1.0], [1.0, 0.0]], ["ham", "spam"]).plot()  # doctest: +SKIP
+    """
+
+    def __init__(self, codes, y=None):
+        self.codes = codes
+        self.y = y
+
+    @classmethod
+    def from_estimator(cls, estimator, X, y=None, *, components=None, ax=None):
+        """Encode rows and plot them.
+
+        Parameters
+        ----------
+        estimator : estimator
+            Fitted transformer, or detector with a fitted `density_`.
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows to encode.
+        y : array-like of shape (n_samples,), default=None
+            Labels.
+        components : tuple of two int, default=None
+            Dimensions to show; None for the two of largest variance.
+        ax : matplotlib Axes, default=None
+            Where to draw; None for a new figure.
+
+        Returns
+        -------
+        display : LatentSpaceDisplay
+            The display, drawn.
+        """
+        codes = np.asarray(density_of(estimator).transform(X))
+        return cls(codes, y).plot(components=components, ax=ax)
+
+    def plot(self, *, components=None, ax=None):
+        """Draw the codes.
+
+        Parameters
+        ----------
+        components : tuple of two int, default=None
+            Dimensions to show; None for the two of largest variance.
+        ax : matplotlib Axes, default=None
+            Where to draw; None for a new figure.
+
+        Returns
+        -------
+        display : LatentSpaceDisplay
+            Itself.
+        """
+        codes = np.asarray(self.codes)
+        if codes.shape[1] < 2:
+            raise ValueError("A latent space of one dimension has no plane to show.")
+        self.ax_, self.figure_ = axes_for(ax)
+        if components is None:
+            components = np.sort(np.argsort(-codes.var(axis=0), kind="stable")[:2])
+        first, second = components
+        self.points_ = [
+            self.ax_.scatter(codes[mask, first], codes[mask, second], s=6, alpha=0.5, label=label)
+            for label, mask in classes(self.y, len(codes))
+        ]
+        self.ax_.set(xlabel=f"latent dimension {first}", ylabel=f"latent dimension {second}")
+        if self.y is not None:
+            self.ax_.legend()
+        return self

@@ -1,0 +1,73 @@
+"""Histograms of scores."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+from displays import SMALL, X, Y, legend_labels
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skvae import VAEOutlierDetector
+from skvae.inspection import ScoreDistributionDisplay
+
+
+def histograms(ax):
+    return [container for container in ax.containers if len(container.patches)]
+
+
+def test_scores_of_an_estimator_are_drawn_by_class_with_the_threshold(detector):
+    display = ScoreDistributionDisplay.from_estimator(detector, X, Y, bins=7)
+    np.testing.assert_array_equal(display.scores, detector.score_samples(X))
+    assert [len(histogram.patches) for histogram in histograms(display.ax_)] == [7, 7]
+    (line,) = display.ax_.get_lines()
+    assert line.get_xdata() == [detector.offset_] * 2
+    assert display.threshold_line_ is line
+    assert display.bars_ == histograms(display.ax_)
+    assert sorted(legend_labels(display.ax_)) == ["ham", "spam", "threshold"]
+    assert display.ax_.get_xlabel() == "score"
+    assert display.ax_.get_ylabel() == "density"
+
+
+def test_classes_share_their_bins():
+    display = ScoreDistributionDisplay.from_predictions(np.arange(20.0), np.arange(20) < 12, bins=5)
+    first, second = (
+        [patch.get_x() for patch in histogram.patches] for histogram in histograms(display.ax_)
+    )
+    np.testing.assert_allclose(first, second)
+    assert legend_labels(display.ax_) == ["False", "True"]
+
+
+def test_each_histogram_has_unit_area():
+    scores = np.random.RandomState(0).randn(50)
+    display = ScoreDistributionDisplay.from_predictions(scores, np.arange(50) % 3)
+    areas = [
+        sum(patch.get_width() * patch.get_height() for patch in histogram.patches)
+        for histogram in histograms(display.ax_)
+    ]
+    np.testing.assert_allclose(areas, [1, 1, 1])
+
+
+def test_pipeline_is_scored_whole_with_the_threshold_of_its_detector():
+    pipeline = make_pipeline(StandardScaler(), VAEOutlierDetector(**SMALL)).fit(X)
+    display = ScoreDistributionDisplay.from_estimator(pipeline, X)
+    np.testing.assert_array_equal(display.scores, pipeline.score_samples(X))
+    assert display.threshold == pipeline[-1].offset_
+    assert legend_labels(display.ax_) == ["threshold"]
+    assert [len(histogram.patches) for histogram in histograms(display.ax_)] == [50]
+
+
+def test_scores_alone_have_no_legend_and_no_threshold():
+    display = ScoreDistributionDisplay.from_predictions([1.0, 2.0, 3.0])
+    assert display.ax_.get_legend() is None
+    assert display.threshold_line_ is None
+    assert len(display.ax_.get_lines()) == 0
+    assert len(histograms(display.ax_)) == 1
+
+
+def test_scores_are_drawn_on_given_axes(detector):
+    figure, (left, right) = plt.subplots(1, 2)
+    by_estimator = ScoreDistributionDisplay.from_estimator(detector, X, ax=left)
+    by_scores = ScoreDistributionDisplay.from_predictions([1.0, 2.0], ["a", "b"], ax=right)
+    assert by_estimator.ax_ is left
+    assert by_scores.ax_ is right
+    assert by_scores.figure_ is figure
+    assert plt.get_fignums() == [figure.number]
