@@ -74,6 +74,7 @@ html_baseurl = DOCUMENTATION_URL
 html_show_sourcelink = False
 html_static_path = ["_static"]
 html_css_files = ["skvae.css"]
+html_context = {"default_mode": "auto"}
 html_theme_options = {
     "logo": {"text": "skvae"},
     "show_toc_level": 2,
