@@ -56,7 +56,9 @@ def test_fitted_attributes(binary_rows):
 
 def test_transform_and_inverse_transform(binary_rows, real_rows):
     for X in (binary_rows, real_rows):
-        density = VAEDensityEstimator(3, learning_rate_init=1e-2, random_state=0).fit(X)
+        density = VAEDensityEstimator(
+            3, autoregressive=False, learning_rate_init=1e-2, early_stopping=False, random_state=0
+        ).fit(X)
         codes = density.transform(X)
         assert codes.shape == (len(X), 3)
         decoded = density.inverse_transform(codes)
@@ -191,14 +193,16 @@ def test_warm_start_refuses_another_architecture(binary_rows):
 
 def test_sgd_and_weight_decay(binary_rows):
     plain, decayed = (
-        VAEDensityEstimator(solver="sgd", alpha=alpha, max_iter=20, random_state=0).fit(binary_rows)
+        VAEDensityEstimator(
+            solver="sgd", alpha=alpha, max_iter=40, early_stopping=False, random_state=0
+        ).fit(binary_rows)
         for alpha in (0.0, 10.0)
     )
     norms = [
         sum(p.norm().item() for p in density._model.network.parameters() if p.ndim == 2)
         for density in (plain, decayed)
     ]
-    assert norms[1] < 0.9 * norms[0]
+    assert norms[1] < 0.5 * norms[0]
 
 
 def test_large_offset_does_not_cost_precision(real_rows):

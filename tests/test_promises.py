@@ -327,7 +327,12 @@ def test_promise_07_a_single_row_may_be_read_backwards():
 
 
 def test_promise_08_kl_counts_by_default(binary_rows, monkeypatch):
-    options = {"random_state": 0, "learning_rate_init": 1e-2, "max_iter": 40}
+    options = {
+        "random_state": 0,
+        "learning_rate_init": 1e-2,
+        "max_iter": 40,
+        "early_stopping": False,
+    }
     counted = VAEDensityEstimator(**options).fit(binary_rows)
     kl = objective.kl_divergence
     monkeypatch.setattr(objective, "kl_divergence", lambda *q: 0 * kl(*q))
@@ -337,7 +342,7 @@ def test_promise_08_kl_counts_by_default(binary_rows, monkeypatch):
         codes = density.transform(binary_rows)
         return np.mean(codes**2)
 
-    assert divergence(counted) < divergence(ignored) / 2
+    assert divergence(counted) < divergence(ignored) / 10
 
 
 def test_promise_08_loss_curve_is_the_sum_of_its_unweighted_terms(binary_rows):
