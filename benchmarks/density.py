@@ -3,18 +3,22 @@
     python -m pip install -c constraints.txt -e ".[benchmarks]"
     python benchmarks/density.py FOLDER --published debd.csv --csv density.csv
     python benchmarks/density.py FOLDER --quality --seeds 0 --sets dna plants
+    python benchmarks/density.py FOLDER --ablation --seeds 0
 
 Reads every ``*.npz`` in the folder: train, valid and test, packed by ``numpy.packbits(axis=1)``,
 and n_features. One fit on train for each seed with default settings. With ``--quality``, one for
 each point of `GRID`, all else being `QUALITY`; valid stops the training and chooses the point. Test
 is scored by the ELBO and by the importance-weighted bound with 1000 draws: mean nats a row, higher
 is better. Seconds are those of the fit. ``times plain`` holds them against the same network without
-what the defaults add (the autoregressive part and held-out rows), trained for as many epochs.
+what the defaults add (the autoregressive part and held-out rows), trained for as many epochs. With
+``--ablation``, one fit on train for the defaults and each of `CHANGES` to them, scored on valid
+alone.
 
 ``--published`` is a table with a row for each set and a column for each method.
 """
 
 import argparse
+import itertools
 import time
 from pathlib import Path
 
@@ -33,6 +37,21 @@ QUALITY = {
     "n_iter_no_change": 15,
 }
 GRID = [{"hidden_layer_sizes": (256,)}, {"hidden_layer_sizes": (256, 256)}]
+CHANGES = [
+    {"autoregressive": False},
+    {"early_stopping": False},
+    {"alpha": 0.0},
+    {"alpha": 0.01},
+    {"n_training_draws": 2},
+    {"n_training_draws": 8},
+    {"hidden_layer_sizes": (256,)},
+    {"hidden_layer_sizes": (128, 128)},
+    {"n_components": 2},
+    {"n_components": 16},
+    {"batch_size": 512},
+]
+SETTINGS = {"default": {}}
+SETTINGS |= {" ".join(f"{name}={value}" for name, value in of.items()): of for of in CHANGES}
 COLUMNS = [
     "dataset",
     "setting",
@@ -78,36 +97,39 @@ def timed_fit(density, X, **fit_params):
     return time.perf_counter() - start
 
 
+def fit_best(train, valid, seed):
+    """The point of `GRID` with the best bound on valid, and the seconds of all fits."""
+    grid = [estimator(seed, QUALITY | point) for point in GRID]
+    seconds = sum(timed_fit(density, train, X_val=valid) for density in grid)
+    return max(grid, key=lambda density: density.score(valid)), seconds
+
+
+def estimator(seed, parameters):
+    """One that scores by the importance-weighted bound."""
+    return VAEDensityEstimator(
+        random_state=seed, n_importance_samples=N_IMPORTANCE_SAMPLES, **parameters
+    )
+
+
 def measure(file, setting, seed):
     """Bounds on the log-likelihood of valid and test, and seconds."""
     train, valid, test = load(file)
+    result = dict.fromkeys(("valid", "elbo", "iw", "seconds", "epochs", "plain_seconds"), np.nan)
     if setting == "quality":
-        grid = [VAEDensityEstimator(random_state=seed, **QUALITY, **point) for point in GRID]
-        seconds = sum(timed_fit(density, train, X_val=valid) for density in grid)
-        density = min(grid, key=lambda density: min(density.validation_loss_curve_))
-        plain_seconds = float("nan")
+        density, result["seconds"] = fit_best(train, valid, seed)
     else:
-        density = VAEDensityEstimator(random_state=seed)
-        seconds = timed_fit(density, train)
-        plain = VAEDensityEstimator(
-            autoregressive=False,
-            early_stopping=False,
-            max_iter=density.n_iter_,
-            tol=0,
-            n_iter_no_change=density.n_iter_,
-            random_state=seed,
-        )
-        plain_seconds = timed_fit(plain, train)
-    elbo = density.score(test)
-    density.set_params(n_importance_samples=N_IMPORTANCE_SAMPLES)
-    return {
-        "valid": density.score(valid),
-        "elbo": elbo,
-        "iw": density.score(test),
-        "seconds": seconds,
-        "epochs": density.n_iter_,
-        "plain_seconds": plain_seconds,
-    }
+        density = estimator(seed, SETTINGS[setting])
+        result["seconds"] = timed_fit(density, train)
+    result["epochs"] = density.n_iter_
+    result["valid"] = density.score(valid)
+    if setting == "default":
+        plain = {"autoregressive": False, "early_stopping": False, "tol": 0}
+        plain |= {"max_iter": density.n_iter_, "n_iter_no_change": density.n_iter_}
+        result["plain_seconds"] = timed_fit(estimator(seed, plain), train)
+    if setting in ("default", "quality"):
+        result["iw"] = density.score(test)
+        result["elbo"] = density.set_params(n_importance_samples=1).score(test)
+    return result
 
 
 def published(path):
@@ -124,7 +146,7 @@ def report(results, path):
     """Print a markdown table for each setting, means over seeds."""
     best, peer = published(path)
     frame = results.frame()
-    for setting, runs in frame.groupby("setting"):
+    for setting, runs in frame[frame["setting"].isin(["default", "quality"])].groupby("setting"):
         rows = []
         for dataset, of_set in runs.groupby("dataset"):
             iw = of_set["iw"].mean()
@@ -145,6 +167,15 @@ def report(results, path):
         print_table(setting, HEADER, rows)
 
 
+def report_ablation(results):
+    """Print a markdown table of the bound on valid, means over seeds: a row for each setting."""
+    frame = results.frame()
+    table = frame[frame["setting"] != "quality"].pivot_table("valid", "setting", "dataset")
+    present = [setting for setting in SETTINGS if setting in table.index]
+    rows = [[setting, *(f"{nats:.2f}" for nats in table.loc[setting])] for setting in present]
+    print_table("ablation", ["setting", *table.columns], rows)
+
+
 def verdict(ours, theirs):
     """Their figure, and whether ours reaches it."""
     if theirs is None or np.isnan(theirs):
@@ -159,25 +190,30 @@ def main():
     )
     parser.add_argument("folder", help="folder of *.npz files")
     parser.add_argument("--quality", action="store_true", help="the setting for quality")
+    parser.add_argument("--ablation", action="store_true", help="the defaults with one change each")
     parser.add_argument("--published", help="csv file of published figures")
     parser.add_argument("--csv", help="file of results, gone on with if it is there")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--sets", nargs="+", help="parts of the names of the sets")
     arguments = parser.parse_args()
 
-    setting = "quality" if arguments.quality else "default"
+    settings = ["quality"] if arguments.quality else ["default"]
+    if arguments.ablation:
+        settings = list(SETTINGS)
     results = Results(arguments.csv, COLUMNS, KEY)
     files = sorted(Path(arguments.folder).glob("*.npz"))
     if arguments.sets is not None:
         files = [file for file in files if any(name in file.stem for name in arguments.sets)]
-    for seed in arguments.seeds:
-        for file in files:
-            run = {"dataset": file.stem, "setting": setting, "seed": seed}
-            if run not in results:
-                results.add([run | measure(file, setting, seed)])
+    for seed, setting, file in itertools.product(arguments.seeds, settings, files):
+        run = {"dataset": file.stem, "setting": setting, "seed": seed}
+        if run not in results:
+            results.add([run | measure(file, setting, seed)])
     if arguments.quality:
         print(f"quality: {QUALITY}, grid: {GRID}")
-    report(results, arguments.published)
+    if arguments.ablation:
+        report_ablation(results)
+    else:
+        report(results, arguments.published)
 
 
 if __name__ == "__main__":

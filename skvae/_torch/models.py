@@ -74,6 +74,9 @@ N_ZEROS_SAMPLED = 3000
 # Draws from which the rows that stop the training are scored.
 N_VALIDATION_DRAWS = 8
 
+# Rows that have draws of their own; those after them have the same again.
+N_VALIDATION_NOISES = 2048
+
 # Rows drawn at each latent point for the mean of an autoregressive model.
 N_MEAN_DRAWS = 64
 
@@ -171,8 +174,11 @@ class Model(ABC):
         """
 
     @abstractmethod
-    def validation_loss(self, X: Table) -> float:
-        """Mean loss of rows that are not trained on, the same at each call."""
+    def validation_loss(self, X: Table, first: int = 0) -> float:
+        """Mean loss of rows that are not trained on, the same at each call.
+
+        `first` is the number of the first row among those of all processes.
+        """
 
     def train(
         self,
@@ -217,7 +223,9 @@ class Model(ABC):
             validate=(
                 None
                 if X_val is None
-                else lambda: ranks.mean(self.validation_loss(X_val), X_val.shape[0])
+                else lambda: ranks.mean(
+                    X_val.shape[0], lambda first: self.validation_loss(X_val, first)
+                )
             ),
             checkpoint=checkpoint,
             ranks=ranks,
@@ -376,8 +384,23 @@ class DensityModel(Model):
 
         return row_losses
 
-    def validation_loss(self, X: Table) -> float:
-        return -float(np.mean(self._log_density(X, self.network, N_VALIDATION_DRAWS)))
+    def validation_loss(self, X: Table, first: int = 0) -> float:
+        # Draws of its own for each row: what a few shared draws have in common would not average
+        # out over the rows, and would choose the epoch.
+        network, likelihood = self.network, self.likelihood
+        generator = Generator().manual_seed(self.noise_seed)
+        shape = (N_VALIDATION_DRAWS, N_VALIDATION_NOISES, network.n_components)
+        noise = torch.randn(shape, generator=generator, dtype=torch.float64)
+
+        def bound(rows: Table) -> Tensor:
+            nonlocal first
+            x = self._prepare(rows, network)
+            q = posterior(network, likelihood, x)
+            own = noise[:, torch.arange(first, first + rows.shape[0]) % N_VALIDATION_NOISES]
+            first += rows.shape[0]
+            return log_density(network, likelihood, x, q, own, importance_weighted=True)[0]
+
+        return -float(np.mean(self._by_blocks(bound, X, N_VALIDATION_DRAWS)))
 
     def score_samples(
         self, X: Table, *, n_importance_samples: int, n_refinement_steps: int = 0, device: str
@@ -568,7 +591,7 @@ class AutoencoderModel(Model):
     ) -> RowLosses:
         return lambda rows, _: (self._row_errors(rows, self.network),)
 
-    def validation_loss(self, X: Table) -> float:
+    def validation_loss(self, X: Table, first: int = 0) -> float:
         return float(np.mean(self._errors(X, self.network)))
 
     def reconstruction_error(self, X: Table, device: str) -> np.ndarray:

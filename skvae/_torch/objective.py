@@ -179,13 +179,15 @@ def decoded_draws(
 ) -> Iterator[tuple[list[Tensor], Tensor]]:
     """Decoder outputs and log p(z) - log q(z|x) of a few draws at a time.
 
-    `noise` is (n_draws, n_components), the same for all rows: a score must not depend on a row's
-    company. A block has outputs (n_block, n_rows, n_features) and log-ratios (n_block, n_rows).
+    `noise` is (n_draws, n_components), the same for all rows, where a score must not depend on a
+    row's company; otherwise (n_draws, n_rows, n_components). A block has outputs (n_block, n_rows,
+    n_features) and log-ratios (n_block, n_rows).
     """
     mean, log_variance = q
     n_block = max(1, MAX_ELEMENTS // (len(mean) * network.n_features))
     shift = network.shift(x)
-    for block in noise.to(mean)[:, None].split(n_block):
+    noise = noise.to(mean)
+    for block in (noise if noise.ndim == 3 else noise[:, None]).split(n_block):
         z = mean + (log_variance / 2).exp() * block
         yield network.decode(z, shift), (block**2 - z**2 + log_variance).sum(-1) / 2
 
