@@ -130,6 +130,9 @@ class VAEDensityEstimator(
         depend on each other beyond what z says, and seldom worse, since weights are shrunk by what
         chance would make of them. "auto" does so for complete Bernoulli tables of at most 2000
         features, unless `n_negative_samples` is a number; True raises a ValueError for others.
+    n_prior_components : int, default=1
+        Number of Gaussians in the prior of z. 1 is N(0, I); more are a mixture whose weights, means
+        and variances are learned [7]_: a better density where rows fall into groups.
     n_training_draws : int, default=1
         Draws of z for each row in a training step. 1 trains on the ELBO; more, on the
         importance-weighted bound [2]_ with doubly reparameterised gradients [4]_: a better density,
@@ -216,6 +219,7 @@ class VAEDensityEstimator(
        Autoencoders", ICML 2018.
     .. [6] A. Botev, B. Zheng and D. Barber, "Complementary Sum Sampling for Likelihood
        Approximation in Large Scale Classification", AISTATS 2017.
+    .. [7] J. M. Tomczak and M. Welling, "VAE with a VampPrior", AISTATS 2018.
 
     Examples
     --------
@@ -235,12 +239,13 @@ class VAEDensityEstimator(
         "autoregressive": ["boolean", StrOptions({"auto"})],
         "early_stopping": ["boolean", StrOptions({"auto"})],
         "n_components": [Interval(Integral, 1, MAX_COMPONENTS, closed="both")],
+        "n_prior_components": [POSITIVE],
         "n_training_draws": [POSITIVE],
         "n_negative_samples": [POSITIVE, StrOptions({"auto"}), None],
         "n_importance_samples": [POSITIVE],
         "n_refinement_steps": [Interval(Integral, 0, sys.maxsize, closed="both")],
     }
-    _model_parameters = ("likelihood", "autoregressive")
+    _model_parameters = ("likelihood", "autoregressive", "n_prior_components")
 
     def __init__(
         self,
@@ -250,6 +255,7 @@ class VAEDensityEstimator(
         activation="relu",
         likelihood="auto",
         autoregressive="auto",
+        n_prior_components=1,
         n_training_draws=1,
         n_negative_samples="auto",
         n_importance_samples=1,
@@ -273,6 +279,7 @@ class VAEDensityEstimator(
         self.activation = activation
         self.likelihood = likelihood
         self.autoregressive = autoregressive
+        self.n_prior_components = n_prior_components
         self.n_training_draws = n_training_draws
         self.n_negative_samples = n_negative_samples
         self.n_importance_samples = n_importance_samples

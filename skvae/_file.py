@@ -259,8 +259,10 @@ class Node:
         """Refuse the value of a field."""
         refuse(f"{self.place(key)} is {shown(self.fields[key])}, not {allowed}")
 
-    def integer(self, key: str, low: int, high: int) -> int:
-        """Read an integer from `low` to `high`."""
+    def integer(self, key: str, low: int, high: int, default: int | None = None) -> int:
+        """Read an integer from `low` to `high`, or take the default of one that is missing."""
+        if key not in self.fields and default is not None:
+            return default
         value = self.value(key)
         if type(value) is not int or not low <= value <= high:
             self.wrong(key, f"an integer from {low} to {high}")

@@ -380,6 +380,8 @@ def restore_density(node: Node) -> VAEDensityEstimator:
     estimator._model_architecture |= {
         "likelihood": likelihood,
         "autoregressive": architecture.choice("autoregressive", [False, True, "auto"]),
+        # It came later than the others.
+        "n_prior_components": architecture.integer("n_prior_components", 1, MAX_SIZE, 1),
     }
     estimator._column_likelihoods = likelihood
     estimator._sparse_in = node.choice("sparse_in", [False, True])

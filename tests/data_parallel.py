@@ -32,6 +32,7 @@ CASES = {
     "a row a batch": {"batch_size": 1, "max_iter": 1},
     "batches in pieces": {"batch_size": 240},
     "autoregressive": {"autoregressive": True},
+    "learned prior": {"n_prior_components": 3, "likelihood": "poisson"},
     "validation": {"max_iter": 60, "n_iter_no_change": 3, "tol": 0.01},
     "blocks": {},
 }

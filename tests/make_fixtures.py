@@ -72,6 +72,7 @@ def models():
         "autoencoder": (AutoencoderTransformer(**SMALL), "real"),
         "cross_entropy": (AutoencoderTransformer(**SMALL, activation="silu"), "binary"),
         "autoregressive": (VAEDensityEstimator(**SMALL, n_importance_samples=3), "named"),
+        "learned_prior": (VAEDensityEstimator(**SMALL, n_prior_components=4), "named"),
         "gaussian": (VAEDensityEstimator(**SMALL, n_refinement_steps=2), "missing"),
         "mixed": (VAEDensityEstimator(**SMALL, likelihood=names), "mixed"),
         "categorical": (VAEDensityEstimator(**SMALL, likelihood="categorical"), "counts"),

@@ -320,6 +320,21 @@ def test_density_is_that_of_coins(tmp_path):
     assert (tmp_path / "results.csv").read_text(encoding="utf-8") == text
 
 
+def test_ablation_is_of_the_defaults_and_one_change(tmp_path):
+    write_binary_sets(tmp_path / "sets")
+    rng = np.random.RandomState(0)
+    np.savez(tmp_path / "sets" / "normal.npz", X=rng.normal(size=(1000, 2)))
+    arguments = ["sets", "--csv", "results.csv", "--seeds", "0", "--sets", "coins", "normal"]
+    printed = printed_by("density.py", tmp_path, *arguments, "--ablation", "n_prior_components=32")
+    rows = read_rows((tmp_path / "results.csv").read_text(encoding="utf-8"))
+    assert [row["setting"] for row in rows] == ["default"] * 2 + ["n_prior_components=32"] * 2
+    truth = {"coins": -6 * np.log(2), "normal": -np.log(2 * np.pi) - 1}
+    for row in rows:
+        assert float(row["valid"]) == pytest.approx(truth[row["dataset"]], abs=0.3)
+    for row in printed.splitlines()[-2:]:
+        assert re.fullmatch(r"\| (default|n_prior_components=32) \| -4\.\d\d \| -\d\.\d\d \|", row)
+
+
 # -- what cannot run ------------------------------------------------------------------------------
 
 

@@ -48,6 +48,7 @@ class SeenBefore(OutlierMixin, BaseEstimator):
         VAEDensityEstimator(likelihood="gaussian"),
         VAEDensityEstimator(likelihood={"gaussian": [0]}),
         VAEDensityEstimator(n_importance_samples=5),
+        VAEDensityEstimator(n_prior_components=3),
         VAEDensityEstimator(early_stopping=True, hidden_layer_sizes=(16, 8)),
         VAEImputer(),
         VAEImputer(add_indicator=True, likelihood={"gaussian": [0]}),

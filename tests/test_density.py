@@ -190,6 +190,49 @@ def test_warm_start_goes_on(binary_rows):
     assert cold.n_iter_ == 3
 
 
+def test_learned_prior_finds_groups():
+    rng = np.random.RandomState(0)
+    profiles = np.where(rng.uniform(size=(6, 12)) < 0.5, 0.05, 0.95)
+    X = (rng.uniform(size=(800, 12)) < profiles[rng.randint(6, size=800)]).astype(float)
+    options = {"autoregressive": False, "early_stopping": False, "n_importance_samples": 100}
+    scores = [
+        [
+            VAEDensityEstimator(2, n_prior_components=n, max_iter=100, random_state=seed, **options)
+            .fit(X[:600])
+            .score(X[600:])
+            for seed in range(2)
+        ]
+        for n in (1, 12)
+    ]
+    assert np.mean(scores[1]) > np.mean(scores[0]) + 0.05
+
+
+@pytest.mark.parametrize("n_importance_samples", [1, 5])
+def test_empty_rows_score_zero_with_a_learned_prior(n_importance_samples):
+    rng = np.random.RandomState(0)
+    counts = rng.poisson(1.0, size=(60, 4)).astype(float)
+    counts[::7] = 0
+    density = VAEDensityEstimator(
+        likelihood="multinomial",
+        n_prior_components=3,
+        n_training_draws=n_importance_samples,
+        n_importance_samples=n_importance_samples,
+        **QUICK,
+    ).fit(counts)
+    empty = counts.sum(axis=1) == 0
+    scores = density.score_samples(counts)
+    assert (scores[empty] == 0).all()
+    assert (scores[~empty] < 0).all()
+    alone = density.fit(np.zeros((8, 4)))
+    assert alone.loss_curve_ == [0.0] * 3
+
+
+def test_warm_start_may_not_change_the_prior(binary_rows):
+    warm = VAEDensityEstimator(warm_start=True, **QUICK).fit(binary_rows)
+    with pytest.raises(ValueError, match="n_prior_components"):
+        warm.set_params(n_prior_components=3).fit(binary_rows)
+
+
 def test_warm_start_may_change_how_to_train(binary_rows):
     warm = VAEDensityEstimator(warm_start=True, **QUICK).fit(binary_rows)
     warm.set_params(n_training_draws=3, learning_rate_init=1e-3).fit(binary_rows)

@@ -106,7 +106,7 @@ def test_every_likelihood_comes_back(likelihood, as_table, binary_rows, tmp_path
     np.testing.assert_array_equal(*(s.toarray() if sp.issparse(s) else s for s in samples))
 
 
-@pytest.mark.parametrize("name", ["autoencoder", "autoregressive", "mixed", "multinomial"])
+@pytest.mark.parametrize("name", ["autoencoder", "learned_prior", "mixed", "multinomial"])
 def test_no_attribute_of_a_model_is_forgotten(name):
     model = MODELS[name][0]._model
     loaded = from_bytes(to_bytes(MODELS[name][0]))._model
@@ -662,6 +662,8 @@ HOSTILE = [
     ("detector", "d/estimator/density/likelihood/0/name", "poisson", "means is missing"),
     ("detector", "d/estimator/density/architecture/n_components", 0, "from 1 to"),
     ("detector", "d/estimator/density/architecture/n_components", 2**30, "not float32 and"),
+    ("detector", "d/estimator/density/architecture/n_prior_components", 0, "from 1 to"),
+    ("detector", "d/estimator/density/architecture/n_prior_components", 2**30, "logits is missing"),
     ("detector", "d/estimator/density/architecture/activation", "exec", "activation is 'exec'"),
     ("detector", "d/estimator/density/architecture/likelihood", "x", "likelihood is 'x'"),
     ("detector", "d/estimator/density/architecture/likelihood", {"x": []}, "gives [] to 'x'"),

@@ -307,6 +307,7 @@ class DensityModel(Model):
         likelihood: str | Mapping[str, Sequence[int]],
         autoregressive: bool | str,
         n_components: int,
+        n_prior_components: int = 1,
         hidden_layer_sizes: Sequence[int],
         activation: str,
         seed: int,
@@ -325,6 +326,7 @@ class DensityModel(Model):
             biases,
             generator,
             autoregressive=use_autoregression(autoregressive, self.likelihood, X),
+            n_prior_components=n_prior_components,
         )
         super().__init__(network, generator)
 
@@ -487,7 +489,9 @@ class DensityModel(Model):
         """Rows drawn from the model, as an array or CSR matrix."""
         generator = Generator().manual_seed(seed)
         shape = (n_samples, self.network.n_components)
-        Z = torch.randn(shape, generator=generator, dtype=torch.float64).numpy()
+        Z = torch.randn(shape, generator=generator, dtype=torch.float64)
+        if self.network.prior is not None:
+            Z = self.network.prior.sample(Z, generator)
         decode = self._decoder(device)
         autoregression = self.scorer(device).autoregression
 
@@ -500,7 +504,7 @@ class DensityModel(Model):
                 rows = autoregression.sample(outputs[0], uniform.to(outputs[0]))[0]
             return sp.csr_matrix(rows.cpu().numpy()) if sparse else rows.cpu().numpy()
 
-        drawn = [draw(z) for z in blocks(Z, rows_per_block(self.network.n_features))]
+        drawn = [draw(z) for z in blocks(Z.numpy(), rows_per_block(self.network.n_features))]
         return sp.vstack(drawn, format="csr") if sparse else np.concatenate(drawn)
 
     def _prepare(self, rows: Table, network: VAE) -> Batch:

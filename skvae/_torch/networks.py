@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
@@ -27,6 +28,10 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 # exp(15) is about 3e6: no posterior needs more, and a row far from the data cannot overflow.
 MAX_LOG_VARIANCE = 15.0
+
+# Smallest log-variance of a component of a learned prior: single precision can still tell points
+# within it apart.
+MIN_PRIOR_LOG_VARIANCE = -8.0
 
 # Share of non-zeros in dense rows below which a product by index is faster than that of matrices.
 MAX_SPARSE_SHARE = 0.1
@@ -155,6 +160,37 @@ class Autoregression(nn.Module):
         return x, probabilities
 
 
+class MixturePrior(nn.Module):
+    """Mixture of Gaussians with diagonal covariances; starts near N(0, I)."""
+
+    def __init__(self, n_prior_components: int, n_components: int, generator: Generator):
+        super().__init__()
+        shape = (n_prior_components, n_components)
+        self.logits = nn.Parameter(torch.zeros(n_prior_components))
+        self.mean = nn.Parameter(torch.empty(shape))
+        self.log_variance = nn.Parameter(torch.full(shape, math.log(0.75)))
+        nn.init.normal_(self.mean, std=0.5, generator=generator)
+
+    def _log_variance(self) -> Tensor:
+        return self.log_variance.clamp(MIN_PRIOR_LOG_VARIANCE, MAX_LOG_VARIANCE)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """As `VAE.log_prior`."""
+        log_variance = self._log_variance()
+        precision = (-log_variance).exp()
+        distance = z**2 @ precision.T - 2 * (z @ (self.mean * precision).T)
+        distance = distance + (self.mean**2 * precision + log_variance).sum(-1)
+        return torch.logsumexp(torch.log_softmax(self.logits, 0) - distance / 2, -1)
+
+    @torch.no_grad()
+    def sample(self, noise: Tensor, generator: Generator) -> Tensor:
+        """Points of the prior from standard normal ones, (n_samples, n_components)."""
+        shares = torch.softmax(self.logits.double().cpu(), 0)
+        drawn = torch.multinomial(shares, len(noise), replacement=True, generator=generator)
+        deviation = (self._log_variance().double().cpu() / 2).exp()
+        return self.mean.double().cpu()[drawn] + deviation[drawn] * noise
+
+
 class MLP(nn.Module):
     """Linear layers of the given sizes, each followed by the activation."""
 
@@ -197,10 +233,11 @@ class VAE(EncoderDecoder):
     """Gaussian encoder q(z|x) and a decoder with an output for each array of first biases.
 
     What the outputs mean is the likelihood's business. With `autoregressive` the first output gains
-    what each feature owes to those before it (see `shift`).
+    what each feature owes to those before it (see `shift`). The prior is N(0, I), or learned.
     """
 
     autoregression: Autoregression | None
+    prior: MixturePrior | None
 
     def __init__(
         self,
@@ -212,6 +249,7 @@ class VAE(EncoderDecoder):
         generator: Generator,
         *,
         autoregressive: bool = False,
+        n_prior_components: int = 1,
     ):
         super().__init__(n_inputs, n_components, hidden_layer_sizes, activation, generator)
         self.mean = Linear(self.n_code_inputs, n_components, generator)
@@ -222,6 +260,10 @@ class VAE(EncoderDecoder):
         # Largest number of values that a row is decoded to: what blocks of rows are cut by.
         self.n_features = max(len(bias) for bias in output_biases)
         self.autoregression = Autoregression(self.n_features) if autoregressive else None
+        self.n_prior_components = n_prior_components
+        self.prior = None
+        if n_prior_components > 1:
+            self.prior = MixturePrior(n_prior_components, n_components, generator)
 
     def feature_layers(self) -> tuple[list[Linear], list[Output]]:
         """Layers that read the features and those that write them, a row of weights for each."""
@@ -233,6 +275,10 @@ class VAE(EncoderDecoder):
         hidden = self.encoder(x)
         log_variance = self.log_variance(hidden)
         return self.mean(hidden), log_variance.clamp(-MAX_LOG_VARIANCE, MAX_LOG_VARIANCE)
+
+    def log_prior(self, z: Tensor) -> Tensor:
+        """Prior log-density of points (..., n_components), without -n_components / 2 log(2 pi)."""
+        return -(z**2).sum(-1) / 2 if self.prior is None else self.prior(z)
 
     def shift(self, x: Batch) -> Tensor | None:
         """What the first output gains by the row that is scored, (n_rows, n_features)."""

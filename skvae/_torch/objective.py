@@ -1,6 +1,6 @@
 """What a network is trained on and scored by: the evidence lower bound and its tighter relatives.
 
-With q(z|x) = N(mean, diag exp(log_variance)) and p(z) = N(0, I),
+With q(z|x) = N(mean, diag exp(log_variance)) and p(z) = N(0, I) or a learned mixture,
 
     ELBO(x) = E_q[log p(x|z)] - KL(q(z|x) || p(z))            (Kingma and Welling, 2014, eq. 3)
     IW_K(x) = E log 1/K sum_k p(x|z_k) p(z_k) / q(z_k|x)       (Burda et al., 2016, eq. 8)
@@ -56,13 +56,27 @@ def squared_error(y: Tensor, x: Batch) -> Tensor:
 def posterior(network: VAE, likelihood: Likelihood, x: Batch) -> Posterior:
     """Mean and log-variance of q(z|x), both (n_rows, n_components).
 
-    Of a row that says nothing, the prior, which is its exact posterior.
+    Of a row that says nothing, N(0, I): the prior and its exact posterior, where none is learned.
     """
     mean, log_variance = network.encode(likelihood.inputs(x))
     empty = likelihood.is_empty(x)
     if empty is not None:
         mean, log_variance = (t.masked_fill(empty[:, None], 0) for t in (mean, log_variance))
     return mean, log_variance
+
+
+def divergence(network: VAE, q: Posterior, z: Tensor) -> Tensor:
+    """KL(q(z|x) || p(z)) of each row; of a learned prior, its estimate from each draw z of q."""
+    mean, log_variance = q
+    if network.prior is None:
+        return kl_divergence(mean, log_variance)
+    return -(1 + log_variance).sum(-1) / 2 - network.log_prior(z)
+
+
+def zero_if_empty(values: Tensor, likelihood: Likelihood, x: Batch) -> Tensor:
+    """Values of the rows, (..., n_rows), but 0 where a row says nothing and log p(x) is 0."""
+    empty = likelihood.is_empty(x)
+    return values if empty is None else values.masked_fill(empty, 0)
 
 
 def elbo_terms(
@@ -72,7 +86,8 @@ def elbo_terms(
     mean, log_variance = posterior(network, likelihood, x)
     z = mean + (log_variance / 2).exp() * noise.draw(mean.shape, mean)
     outputs = network.decode(z, network.shift(x))
-    return -likelihood.log_prob(outputs, x), kl_divergence(mean, log_variance)
+    kl = divergence(network, (mean, log_variance), z)
+    return -likelihood.log_prob(outputs, x), zero_if_empty(kl, likelihood, x)
 
 
 def importance_weighted_terms(
@@ -88,12 +103,14 @@ def importance_weighted_terms(
     q_mean, q_log_variance = mean.detach(), log_variance.detach()
     log_q = -((z - q_mean) ** 2 / q_log_variance.exp() + q_log_variance).sum(-1) / 2
     outputs = network.decode(z, network.shift(x))
-    log_weights = likelihood.log_prob(outputs, x) - (z**2).sum(-1) / 2 - log_q
+    log_weights = likelihood.log_prob(outputs, x) + network.log_prior(z) - log_q
     weights = torch.softmax(log_weights.detach(), 0)
     z.register_hook(lambda gradient: gradient * weights[..., None])
     loss = math.log(n_draws) - torch.logsumexp(log_weights, 0)
-    kl = kl_divergence(q_mean, q_log_variance)
-    return loss - kl, kl
+    with torch.no_grad():
+        kl = divergence(network, (mean, log_variance), z)
+        kl = zero_if_empty(kl.mean(0) if kl.ndim > 1 else kl, likelihood, x)
+    return zero_if_empty(loss, likelihood, x) - kl, kl
 
 
 def elbo_gradient(
@@ -102,10 +119,10 @@ def elbo_gradient(
     """ELBO of each row, (n_rows,), with its gradients for mean and log-variance of q."""
     with torch.enable_grad():
         mean, log_variance = (parameter.detach().requires_grad_() for parameter in q)
-        kl = kl_divergence(mean, log_variance)
-        elbo, gradients = -kl, torch.autograd.grad(-kl.sum(), (mean, log_variance))
-        for outputs, _ in decoded_draws(network, x, (mean, log_variance), noise):
-            share = likelihood.log_prob(outputs, x).sum(0) / len(noise)
+        elbo = torch.zeros_like(mean[:, 0])
+        gradients: tuple[Tensor, ...] = (torch.zeros_like(mean),) * 2
+        for outputs, log_ratio in decoded_draws(network, x, (mean, log_variance), noise):
+            share = (likelihood.log_prob(outputs, x) + log_ratio).sum(0) / len(noise)
             added = torch.autograd.grad(share.sum(), (mean, log_variance))
             gradients = tuple(a + b for a, b in zip(gradients, added, strict=True))
             elbo = elbo + share
@@ -184,12 +201,14 @@ def decoded_draws(
     n_features) and log-ratios (n_block, n_rows).
     """
     mean, log_variance = q
-    n_block = max(1, MAX_ELEMENTS // (len(mean) * network.n_features))
+    width = max(network.n_features, network.n_prior_components)
+    n_block = max(1, MAX_ELEMENTS // (len(mean) * width))
     shift = network.shift(x)
     noise = noise.to(mean)
     for block in (noise if noise.ndim == 3 else noise[:, None]).split(n_block):
         z = mean + (log_variance / 2).exp() * block
-        yield network.decode(z, shift), (block**2 - z**2 + log_variance).sum(-1) / 2
+        log_ratio = network.log_prior(z) + (block**2 + log_variance).sum(-1) / 2
+        yield network.decode(z, shift), log_ratio
 
 
 @torch.no_grad()
@@ -204,10 +223,10 @@ def log_density(
 ) -> tuple[Tensor, Tensor]:
     """Bound on log p(x) of each row, (n_rows,), and each draw's weight in it, (n_draws, n_rows).
 
-    The ELBO averages log p(x|z) over the draws and subtracts the analytic KL divergence; the
-    importance-weighted bound averages the density ratios themselves.
+    The ELBO averages the logarithms of the density ratios, the importance-weighted bound the ratios
+    themselves.
     """
-    mean, log_variance = q
+    mean, _ = q
     # Filled in place: small results kept from each draw would lie between the large temporaries
     # and keep the allocator from using their memory again.
     log_likelihood, log_ratio = mean.new_empty(2, len(noise), len(mean))
@@ -217,12 +236,14 @@ def log_density(
         log_likelihood[draws] = likelihood.log_prob(outputs, x)
         log_ratio[draws] = block_log_ratio
         start = draws.stop
-    if not importance_weighted:
-        bound = log_likelihood.mean(0) - kl_divergence(mean, log_variance)
-        return bound, torch.full_like(log_likelihood, 1 / len(noise))
     log_weights = log_likelihood + log_ratio
-    bound = torch.logsumexp(log_weights, 0) - math.log(len(noise))
-    return bound, torch.softmax(log_weights, 0)
+    if importance_weighted:
+        bound = torch.logsumexp(log_weights, 0) - math.log(len(noise))
+        weights = torch.softmax(log_weights, 0)
+    else:
+        bound = log_weights.mean(0)
+        weights = torch.full_like(log_weights, 1 / len(noise))
+    return zero_if_empty(bound, likelihood, x), weights
 
 
 @torch.no_grad()

@@ -144,6 +144,7 @@ def restore_density(node: Node, n_features: int, architecture: dict[str, Any]) -
             [np.zeros(width, np.float32) for width in widths],
             Generator(),
             autoregressive=autoregressive,
+            n_prior_components=architecture["n_prior_components"],
         )
     restore_network(network, node)
     if network.autoregression is not None:

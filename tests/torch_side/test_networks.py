@@ -1,13 +1,14 @@
-"""The autoregressive part: what a feature owes to those before it."""
+"""The autoregressive part, what a feature owes to those before it, and the learned prior."""
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
 from torch import Generator
+from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
 from skvae import VAEDensityEstimator
-from skvae._torch.networks import Autoregression
+from skvae._torch.networks import MIN_PRIOR_LOG_VARIANCE, Autoregression, MixturePrior
 from skvae._torch.sparse import as_batch
 
 
@@ -82,3 +83,45 @@ def test_a_copied_feature_gets_a_large_weight():
     density = VAEDensityEstimator(2, max_iter=60, random_state=0).fit(X)
     weight = density._model.network.autoregression.weight.detach().numpy()
     assert np.unravel_index(np.abs(weight).argmax(), weight.shape) == (2, 7)
+
+
+@pytest.fixture
+def prior():
+    generator = Generator().manual_seed(0)
+    module = MixturePrior(4, 3, generator).double()
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.normal_(generator=generator)
+        module.log_variance[0] = -20
+    return module
+
+
+def as_distribution(prior):
+    """The prior as PyTorch has it."""
+    log_variance = prior.log_variance.clamp(min=MIN_PRIOR_LOG_VARIANCE)
+    components = Independent(Normal(prior.mean, (log_variance / 2).exp()), 1)
+    return MixtureSameFamily(Categorical(logits=prior.logits), components)
+
+
+def test_learned_prior_is_a_mixture(prior):
+    z = torch.randn(2, 50, 3, generator=Generator().manual_seed(1), dtype=torch.float64)
+    constant = 3 / 2 * np.log(2 * np.pi)
+    expected = as_distribution(prior).log_prob(z) + constant
+    torch.testing.assert_close(prior(z), expected, rtol=0, atol=1e-9)
+
+
+def test_samples_of_the_prior_have_its_moments(prior):
+    n = 40_000
+    generator = Generator().manual_seed(2)
+    z = prior.sample(torch.randn(n, 3, generator=generator, dtype=torch.float64), generator)
+    distribution = as_distribution(prior)
+    deviation = distribution.variance.sqrt()
+    assert ((z.mean(0) - distribution.mean).abs() < 4.5 * deviation / n**0.5).all()
+    torch.testing.assert_close(z.std(0), deviation, rtol=0.03, atol=0)
+
+
+def test_learned_prior_begins_near_a_standard_normal_one():
+    prior = MixturePrior(1000, 2, Generator().manual_seed(0))
+    distribution = as_distribution(prior)
+    torch.testing.assert_close(distribution.mean, torch.zeros(2), rtol=0, atol=0.1)
+    torch.testing.assert_close(distribution.variance, torch.ones(2), rtol=0, atol=0.1)

@@ -5,7 +5,7 @@ import pytest
 import scipy.sparse as sp
 import torch
 from scipy.special import logsumexp
-from scipy.stats import norm
+from scipy.stats import multivariate_normal, norm
 from sklearn.decomposition import FactorAnalysis
 from torch import Generator
 from torch.distributions import Normal
@@ -15,6 +15,7 @@ from skvae import VAEDensityEstimator
 from skvae._torch.likelihoods import Gaussian
 from skvae._torch.models import N_MEAN_DRAWS, DensityModel
 from skvae._torch.objective import (
+    divergence,
     elbo_noise,
     importance_noise,
     importance_weighted_terms,
@@ -142,7 +143,11 @@ def test_each_importance_draw_is_standard_normal_over_seeds():
     np.testing.assert_allclose(draws.var(axis=0), 1, atol=0.1)
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["independent", "autoregressive"])
+@pytest.fixture(
+    scope="module",
+    params=[{}, {"autoregressive": True}, {"n_prior_components": 5}],
+    ids=["independent", "autoregressive", "learned prior"],
+)
 def plane_model(request):
     """Binary density with two latent dimensions, and log p(x) of any rows by quadrature."""
     rng = np.random.RandomState(0)
@@ -154,8 +159,8 @@ def plane_model(request):
     X[:, 5] = X[:, 3]
     density = VAEDensityEstimator(
         2,
+        **{"autoregressive": False} | request.param,
         hidden_layer_sizes=(32,),
-        autoregressive=request.param,
         alpha=0.0,
         early_stopping=False,
         max_iter=100,
@@ -164,11 +169,20 @@ def plane_model(request):
     ).fit(X)
     axis = np.linspace(-9, 9, 181)
     grid = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
-    log_weight = norm.logpdf(grid).sum(axis=1) + 2 * np.log(axis[1] - axis[0])
     network = density._model.scorer("cpu")
+    prior = network.prior
+    log_prior = norm.logpdf(grid).sum(axis=1)
+    if prior is not None:
+        shares, means = torch.softmax(prior.logits, 0), prior.mean.numpy()
+        covariances = map(np.diag, prior.log_variance.exp().numpy())
+        components = zip(shares.numpy(), means, covariances, strict=True)
+        log_prior = np.log(
+            sum(share * multivariate_normal.pdf(grid, *of) for share, *of in components)
+        )
+    log_weight = log_prior + 2 * np.log(axis[1] - axis[0])
     logits = network.decode(torch.from_numpy(grid))[0].numpy()
     weight = np.zeros((8, 8))
-    if request.param:
+    if network.autoregression is not None:
         weight = network.autoregression.weight.numpy()
         assert np.abs(weight).max() > 0.3
 
@@ -238,7 +252,8 @@ def test_elbo_is_not_the_decoded_posterior_mean(plane_model):
     density.set_params(n_importance_samples=1)
     network, x = density._model.scorer("cpu"), torch.from_numpy(X)
     mean, log_variance = network.encode(x)
-    kl = kl_divergence(mean, log_variance).numpy()
+    draws = mean + (log_variance / 2).exp() * elbo_noise(0, 2)[:, None]
+    kl = divergence(network, (mean, log_variance), draws).expand(16, 100).mean(0).numpy()
     p = torch.sigmoid(network.decode(mean, network.shift(x))[0]).numpy()
     plug_in = (X * np.log(p) + (1 - X) * np.log1p(-p)).sum(axis=1) - kl
     exact_scores = exact(X)
@@ -306,9 +321,10 @@ def gradients(network, losses, n_repeats, generator):
     }
 
 
+@pytest.mark.parametrize("n_prior_components", [1, 3])
 @pytest.mark.parametrize("as_table", [np.asarray, sp.csr_matrix])
 def test_doubly_reparameterised_gradient_is_that_of_the_importance_weighted_bound(
-    as_table, binary_rows
+    as_table, n_prior_components, binary_rows
 ):
     X = as_table(binary_rows[:4])
     model = DensityModel(
@@ -316,6 +332,7 @@ def test_doubly_reparameterised_gradient_is_that_of_the_importance_weighted_boun
         likelihood="bernoulli",
         autoregressive=True,
         n_components=2,
+        n_prior_components=n_prior_components,
         hidden_layer_sizes=(),
         activation="tanh",
         seed=0,
@@ -332,9 +349,10 @@ def test_doubly_reparameterised_gradient_is_that_of_the_importance_weighted_boun
         mean, log_variance = network.encode(x)
         noise = torch.randn((n_draws, 4, 2), generator=generator, dtype=torch.float64)
         z = mean + (log_variance / 2).exp() * noise
-        q, prior = Normal(mean, (log_variance / 2).exp()), Normal(0.0, 1.0)
+        q = Normal(mean, (log_variance / 2).exp())
+        log_prior = network.log_prior(z) - np.log(2 * np.pi)
         log_p = model.likelihood.log_prob(network.decode(z, network.shift(x)), x)
-        log_weights = log_p + prior.log_prob(z).sum(-1) - q.log_prob(z).sum(-1)
+        log_weights = log_p + log_prior - q.log_prob(z).sum(-1)
         return -(torch.logsumexp(log_weights, 0) - np.log(n_draws))
 
     values = [losses(Generator().manual_seed(1)) for losses in (doubly, singly)]

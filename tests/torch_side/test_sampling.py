@@ -26,7 +26,15 @@ def sparse_rows(likelihood="bernoulli", n_rows=N_ROWS, n_features=N_FEATURES):
     return sp.csr_matrix(np.minimum(X, 1) if likelihood == "bernoulli" else X, dtype=float)
 
 
-def made(likelihood, X=None, hidden_layer_sizes=(5,), alpha=0.0, solver="sgd", n_draws=7):
+def made(
+    likelihood,
+    X=None,
+    hidden_layer_sizes=(5,),
+    alpha=0.0,
+    solver="sgd",
+    n_draws=7,
+    n_prior_components=1,
+):
     """Untrained model, its training by rows with plain steps of rate 1, and its optimiser."""
     X = sparse_rows(likelihood) if X is None else X
     model = DensityModel(
@@ -34,6 +42,7 @@ def made(likelihood, X=None, hidden_layer_sizes=(5,), alpha=0.0, solver="sgd", n
         likelihood=likelihood,
         autoregressive=False,
         n_components=2,
+        n_prior_components=n_prior_components,
         hidden_layer_sizes=hidden_layer_sizes,
         activation="tanh",
         seed=0,
@@ -92,10 +101,15 @@ def test_weighted_sums_over_drawn_columns_are_unbiased():
     assert_mean_is(torch.stack(sums), values.sum())
 
 
+@pytest.mark.parametrize("n_prior_components", [1, 3])
 @pytest.mark.parametrize("hidden_layer_sizes", [(), (5,)])
 @pytest.mark.parametrize("likelihood", COUNTS)
-def test_loss_and_gradient_are_unbiased(likelihood, hidden_layer_sizes):
-    X, model, training, optimizer = made(likelihood, hidden_layer_sizes=hidden_layer_sizes)
+def test_loss_and_gradient_are_unbiased(likelihood, hidden_layer_sizes, n_prior_components):
+    X, model, training, optimizer = made(
+        likelihood,
+        hidden_layer_sizes=hidden_layer_sizes,
+        n_prior_components=n_prior_components,
+    )
     X = X[:3]
     losses, gradients = exact_step(model, X)
     generator = Generator().manual_seed(1)
