@@ -132,7 +132,7 @@ class VAEDensityEstimator(
         features, unless `n_negative_samples` is a number; True raises a ValueError for others.
     n_prior_components : int, default=1
         Number of Gaussians in the prior of z. 1 is N(0, I); more are a mixture whose weights, means
-        and variances are learned [7]_: a better density where rows fall into groups.
+        and variances are learned [7]_: mostly a better density, 32 for example.
     n_training_draws : int, default=1
         Draws of z for each row in a training step. 1 trains on the ELBO; more, on the
         importance-weighted bound [2]_ with doubly reparameterised gradients [4]_: a better density,
@@ -144,10 +144,10 @@ class VAEDensityEstimator(
         counts all zeros; "auto" draws 3,000 of them where X is sparse and has at least 20,000
         features. Scores count all zeros whatever is set here.
     n_importance_samples : int, default=1
-        Draws of z from which a row is scored. 1 scores the ELBO: the KL divergence in closed form,
-        and the mean of log p(x|z) over ``2 * max(8, n_components)`` fixed draws. A larger number
-        scores the importance-weighted bound [2]_, which is tighter. Read when scoring: it can be
-        set after the fit.
+        Draws of z from which a row is scored. 1 scores the ELBO: an average over ``2 * max(8,
+        n_components)`` fixed draws, in which the KL divergence from N(0, I) is exact. A larger
+        number scores the importance-weighted bound [2]_, which is tighter. Read when scoring: it
+        can be set after the fit.
     n_refinement_steps : int, default=0
         Natural-gradient steps that fit q(z|x) to each row before it is scored, starting from the
         encoder's, on draws other than those that score it [5]_. Read when scoring.

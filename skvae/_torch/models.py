@@ -74,8 +74,8 @@ N_ZEROS_SAMPLED = 3000
 # Draws from which the rows that stop the training are scored.
 N_VALIDATION_DRAWS = 8
 
-# Rows that have draws of their own; those after them have the same again.
-N_VALIDATION_NOISES = 2048
+# Coordinates of draws for different rows; the rows after these have the same again.
+N_VALIDATION_NOISES = 2**15
 
 # Rows drawn at each latent point for the mean of an autoregressive model.
 N_MEAN_DRAWS = 64
@@ -391,14 +391,15 @@ class DensityModel(Model):
         # out over the rows, and would choose the epoch.
         network, likelihood = self.network, self.likelihood
         generator = Generator().manual_seed(self.noise_seed)
-        shape = (N_VALIDATION_DRAWS, N_VALIDATION_NOISES, network.n_components)
+        n_rows = max(1, N_VALIDATION_NOISES // network.n_components)
+        shape = (N_VALIDATION_DRAWS, n_rows, network.n_components)
         noise = torch.randn(shape, generator=generator, dtype=torch.float64)
 
         def bound(rows: Table) -> Tensor:
             nonlocal first
             x = self._prepare(rows, network)
             q = posterior(network, likelihood, x)
-            own = noise[:, torch.arange(first, first + rows.shape[0]) % N_VALIDATION_NOISES]
+            own = noise[:, torch.arange(first, first + rows.shape[0]) % n_rows]
             first += rows.shape[0]
             return log_density(network, likelihood, x, q, own, importance_weighted=True)[0]
 
