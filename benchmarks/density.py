@@ -199,7 +199,10 @@ def main():
     parser.add_argument("folder", help="folder of *.npz files")
     parser.add_argument("--quality", action="store_true", help="the setting for quality")
     parser.add_argument(
-        "--ablation", nargs="*", choices=list(SETTINGS), help="the defaults with one change each"
+        "--ablation",
+        nargs="*",
+        choices=list(SETTINGS)[1:],
+        help="the defaults with one change each",
     )
     parser.add_argument("--published", help="csv file of published figures")
     parser.add_argument("--csv", help="file of results, gone on with if it is there")

@@ -245,7 +245,7 @@ class VAEDensityEstimator(
         "n_importance_samples": [POSITIVE],
         "n_refinement_steps": [Interval(Integral, 0, sys.maxsize, closed="both")],
     }
-    _model_parameters = ("likelihood", "autoregressive", "n_prior_components")
+    _model_parameters = ("likelihood", "autoregressive")
 
     def __init__(
         self,
@@ -426,7 +426,10 @@ class VAEDensityEstimator(
         return self.early_stopping
 
     def _architecture(self) -> dict[str, Any]:
-        architecture = super()._architecture() | {"likelihood": self._column_likelihoods}
+        architecture = super()._architecture() | {
+            "likelihood": self._column_likelihoods,
+            "n_prior_components": int(self.n_prior_components),
+        }
         if self.autoregressive == "auto" and isinstance(self.n_negative_samples, Integral):
             architecture["autoregressive"] = False
         return architecture

@@ -82,7 +82,8 @@ def test_noise_of_some_rows_is_that_of_all():
 def test_alone_is_a_group_of_one():
     assert (ALONE.rank, ALONE.size) == (0, 1)
     assert ALONE.gather("x") == ["x"]
-    assert ALONE.mean(7, lambda first: 2.5 + first) == 2.5
+    assert ALONE.mean(2.5, 7) == 2.5
+    assert ALONE.number_before(7) == 0
     assert [dealt[1:] for dealt in ALONE.deal([np.ones((3, 1)), np.ones((2, 1))])] == [
         (0, 3),
         (0, 2),

@@ -112,7 +112,7 @@ def test_draws_of_the_validation_loss_average_out_over_the_rows(binary_rows):
     def spread(rows):
         losses = []
         for model.noise_seed in range(100):
-            losses.append(model.validation_loss(rows))
+            losses.append(model.make_validation_loss(rows, 0)())
         return np.std(losses)
 
     one_row = binary_rows[:1]
@@ -130,12 +130,13 @@ def test_validation_rows_are_checked(binary_rows):
 @pytest.mark.parametrize(("n_rows", "n_validated"), [(199, 0), (200, 20)])
 def test_early_stopping_is_automatic_from_200_rows(n_rows, n_validated, binary_rows, monkeypatch):
     seen = []
-    validation_loss = DensityModel.validation_loss
-    monkeypatch.setattr(
-        DensityModel,
-        "validation_loss",
-        lambda model, X, *args: seen.append(len(X)) or validation_loss(model, X, *args),
-    )
+    make_validation_loss = DensityModel.make_validation_loss
+
+    def make(model, X, n_before):
+        loss = make_validation_loss(model, X, n_before)
+        return lambda: seen.append(len(X)) or loss()
+
+    monkeypatch.setattr(DensityModel, "make_validation_loss", make)
     density = VAEDensityEstimator(**QUICK).fit(binary_rows[:n_rows])
     assert len(density.validation_loss_curve_) == len(seen) == (3 if n_validated else 0)
     assert set(seen) <= {n_validated}

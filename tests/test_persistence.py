@@ -264,6 +264,13 @@ def test_numbers_of_numpy_are_saved_as_numbers(real_rows):
     )
 
 
+@pytest.mark.parametrize("one", [True, np.int32(1)])
+def test_one_gaussian_in_the_prior_is_saved_however_it_is_written(one, real_rows):
+    density = VAEDensityEstimator(n_prior_components=one, **SMALL).fit(real_rows)
+    loaded = from_bytes(to_bytes(density))
+    np.testing.assert_array_equal(loaded.score_samples(real_rows), density.score_samples(real_rows))
+
+
 @pytest.mark.parametrize(
     ("key", "saved_as"),
     [

@@ -174,10 +174,11 @@ class Model(ABC):
         """
 
     @abstractmethod
-    def validation_loss(self, X: Table, first: int = 0) -> float:
-        """Mean loss of rows that are not trained on, the same at each call.
+    def make_validation_loss(self, X: Table, n_before: int) -> Callable[[], float]:
+        """Make the function that gives the mean loss of rows that are not trained on.
 
-        `first` is the number of the first row among those of all processes.
+        It takes the same draws at each call. `n_before` is the number of such rows that the ranks
+        before this one have.
         """
 
     def train(
@@ -220,13 +221,7 @@ class Model(ABC):
             batch_size=options.batch_size,
             max_iter=options.max_iter,
             plateau=Plateau(options.tol, options.n_iter_no_change),
-            validate=(
-                None
-                if X_val is None
-                else lambda: ranks.mean(
-                    X_val.shape[0], lambda first: self.validation_loss(X_val, first)
-                )
-            ),
+            validate=None if X_val is None else self._make_validate(X_val, ranks),
             checkpoint=checkpoint,
             ranks=ranks,
             verbose=options.verbose,
@@ -239,6 +234,12 @@ class Model(ABC):
         if keep_optimizer and self.history.terms:
             state = optimizer.state_dict()["state"]
             self._optimizer_state = {"kind": kind, "state": state}
+
+    def _make_validate(self, X_val: Table, ranks: Ranks) -> Callable[[], float]:
+        """Make the function that gives the mean loss of the validation rows of all ranks."""
+        n_rows = X_val.shape[0]
+        loss = self.make_validation_loss(X_val, ranks.number_before(n_rows))
+        return lambda: ranks.mean(loss(), n_rows)
 
     def make_optimizer(self, options: TrainingOptions) -> torch.optim.Optimizer:
         """Make the optimiser of the network's parameters."""
@@ -386,7 +387,7 @@ class DensityModel(Model):
 
         return row_losses
 
-    def validation_loss(self, X: Table, first: int = 0) -> float:
+    def make_validation_loss(self, X: Table, n_before: int) -> Callable[[], float]:
         # Draws of its own for each row: what a few shared draws have in common would not average
         # out over the rows, and would choose the epoch.
         network, likelihood = self.network, self.likelihood
@@ -395,15 +396,20 @@ class DensityModel(Model):
         shape = (N_VALIDATION_DRAWS, n_rows, network.n_components)
         noise = torch.randn(shape, generator=generator, dtype=torch.float64)
 
-        def bound(rows: Table) -> Tensor:
-            nonlocal first
-            x = self._prepare(rows, network)
-            q = posterior(network, likelihood, x)
-            own = noise[:, torch.arange(first, first + rows.shape[0]) % n_rows]
-            first += rows.shape[0]
-            return log_density(network, likelihood, x, q, own, importance_weighted=True)[0]
+        def loss() -> float:
+            start = n_before
 
-        return -float(np.mean(self._by_blocks(bound, X, N_VALIDATION_DRAWS)))
+            def bound(rows: Table) -> Tensor:
+                nonlocal start
+                x = self._prepare(rows, network)
+                q = posterior(network, likelihood, x)
+                own = noise[:, torch.arange(start, start + rows.shape[0]) % n_rows]
+                start += rows.shape[0]
+                return log_density(network, likelihood, x, q, own, importance_weighted=True)[0]
+
+            return -float(np.mean(self._by_blocks(bound, X, N_VALIDATION_DRAWS)))
+
+        return loss
 
     def score_samples(
         self, X: Table, *, n_importance_samples: int, n_refinement_steps: int = 0, device: str
@@ -596,8 +602,8 @@ class AutoencoderModel(Model):
     ) -> RowLosses:
         return lambda rows, _: (self._row_errors(rows, self.network),)
 
-    def validation_loss(self, X: Table, first: int = 0) -> float:
-        return float(np.mean(self._errors(X, self.network)))
+    def make_validation_loss(self, X: Table, n_before: int) -> Callable[[], float]:
+        return lambda: float(np.mean(self._errors(X, self.network)))
 
     def reconstruction_error(self, X: Table, device: str) -> np.ndarray:
         """Loss of each row, (n_rows,)."""

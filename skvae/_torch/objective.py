@@ -66,16 +66,22 @@ def posterior(network: VAE, likelihood: Likelihood, x: Batch) -> Posterior:
 
 
 def divergence(network: VAE, q: Posterior, z: Tensor) -> Tensor:
-    """KL(q(z|x) || p(z)) of each row; of a learned prior, its estimate from each draw z of q."""
+    """KL(q(z|x) || p(z)) of each row, (n_rows,).
+
+    From a learned prior it is estimated by the draws z of q, (n_draws, n_rows, n_components).
+    """
     mean, log_variance = q
     if network.prior is None:
         return kl_divergence(mean, log_variance)
-    return -(1 + log_variance).sum(-1) / 2 - network.log_prior(z)
+    return -(1 + log_variance).sum(-1) / 2 - network.log_prior(z).mean(0)
 
 
-def zero_if_empty(values: Tensor, likelihood: Likelihood, x: Batch) -> Tensor:
-    """Values of the rows, (..., n_rows), but 0 where a row says nothing and log p(x) is 0."""
-    empty = likelihood.is_empty(x)
+def zero_if_empty(network: VAE, likelihood: Likelihood, x: Batch, values: Tensor) -> Tensor:
+    """Values of the rows, (n_rows,), but 0 where a row says nothing: its log p(x) is 0.
+
+    With N(0, I) they are 0 there already, since q(z|x) is the prior.
+    """
+    empty = None if network.prior is None else likelihood.is_empty(x)
     return values if empty is None else values.masked_fill(empty, 0)
 
 
@@ -86,8 +92,8 @@ def elbo_terms(
     mean, log_variance = posterior(network, likelihood, x)
     z = mean + (log_variance / 2).exp() * noise.draw(mean.shape, mean)
     outputs = network.decode(z, network.shift(x))
-    kl = divergence(network, (mean, log_variance), z)
-    return -likelihood.log_prob(outputs, x), zero_if_empty(kl, likelihood, x)
+    kl = divergence(network, (mean, log_variance), z[None])
+    return -likelihood.log_prob(outputs, x), zero_if_empty(network, likelihood, x, kl)
 
 
 def importance_weighted_terms(
@@ -109,8 +115,8 @@ def importance_weighted_terms(
     loss = math.log(n_draws) - torch.logsumexp(log_weights, 0)
     with torch.no_grad():
         kl = divergence(network, (mean, log_variance), z)
-        kl = zero_if_empty(kl.mean(0) if kl.ndim > 1 else kl, likelihood, x)
-    return zero_if_empty(loss, likelihood, x) - kl, kl
+    loss, kl = (zero_if_empty(network, likelihood, x, values) for values in (loss, kl))
+    return loss - kl, kl
 
 
 def elbo_gradient(
@@ -243,7 +249,7 @@ def log_density(
     else:
         bound = log_weights.mean(0)
         weights = torch.full_like(log_weights, 1 / len(noise))
-    return zero_if_empty(bound, likelihood, x), weights
+    return zero_if_empty(network, likelihood, x, bound), weights
 
 
 @torch.no_grad()

@@ -114,14 +114,14 @@ class Ranks:
             parameter.grad = total.view_as(parameter)
         return totals[-1].double().cpu().numpy()
 
-    def mean(self, n_rows: int, mean_from: Callable[[int], float]) -> float:
-        """Mean over the rows of all ranks.
+    def mean(self, value: float, n_rows: int) -> float:
+        """Mean over the rows of all ranks of what has this mean over the rows of this one."""
+        means, weights = zip(*self.gather((value, n_rows)), strict=True)
+        return float(np.average(means, weights=weights))
 
-        `mean_from` gives that over the rows of this one, of which the first has a number.
-        """
-        sizes = self.gather(n_rows)
-        means = self.gather(mean_from(sum(sizes[: self.rank])))
-        return float(np.average(means, weights=sizes))
+    def number_before(self, n_rows: int) -> int:
+        """Rows that the ranks before this one have, where this one has `n_rows`."""
+        return sum(self.gather(n_rows)[: self.rank])
 
 
 ALONE = Ranks()
