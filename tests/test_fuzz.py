@@ -356,13 +356,15 @@ LIKELIHOOD_VALUES = st.one_of(
 
 @st.composite
 def configured(draw, estimator):
-    """The estimator with a likelihood or a loss, or with a detector that has one."""
+    """The estimator with a likelihood or a loss, and a prior, or with a detector that has one."""
     inner = estimator.estimator if "estimator" in estimator.get_params() else estimator
     if isinstance(inner, AutoencoderTransformer):
         losses = ["auto", "squared_error", "binary_cross_entropy"]
         changed = {"loss": draw(st.sampled_from(losses))}
     else:
         changed = {"likelihood": draw(LIKELIHOOD_VALUES)}
+    if isinstance(inner, VAEDensityEstimator):
+        changed["n_prior_components"] = draw(st.sampled_from([1, 3]))
     wrapped = clone(inner).set_params(**changed)
     return wrapped if inner is estimator else clone(estimator).set_params(estimator=wrapped)
 
