@@ -155,7 +155,7 @@ class VAEDensityEstimator(
         Optimiser; "sgd" is plain, without momentum.
     alpha : float, default=0.001
         Half of it times the sum of squared weights (not biases) is added to the training loss, in
-        nats.
+        nats; a hundred times as much of the weights that give the variances of Gaussian features.
     batch_size : int, default=128
         Rows in a training step; the last step of an epoch takes what is left.
     learning_rate_init : float, default=0.003

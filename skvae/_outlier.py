@@ -67,8 +67,8 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
         Optimiser; "sgd" is plain, without momentum.
     alpha : float, default=0.01
         Half of it times the sum of squared weights (not biases) is added to the training loss, in
-        nats. More of it makes a coarser density, which learns less of what the rows should not
-        hold.
+        nats; a hundred times as much of the weights that give the variances of Gaussian features.
+        More of it makes a coarser density, which learns less of what the rows should not hold.
     batch_size : int, default=128
         Rows in a training step; the last step of an epoch takes what is left.
     learning_rate_init : float, default=0.003

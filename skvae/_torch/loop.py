@@ -7,6 +7,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,9 @@ from .sparse import Table
 
 # Span of the moving average of the weights that are validated.
 AVERAGED_EPOCHS = 5
+
+# How many times faster than others the weights decay that make a variance depend on the row.
+VARIANCE_DECAY = 100
 
 # Rows of a table, and their noise, to the terms of their loss, each (n_rows,).
 RowLosses = Callable[[Table, Noise], tuple[Tensor, ...]]
@@ -61,16 +65,24 @@ class History:
 
 
 def make_optimizer(
-    network: nn.Module, solver: str, learning_rate: float, alpha: float
+    network: nn.Module,
+    solver: str,
+    learning_rate: float,
+    alpha: float,
+    variances: Iterable[nn.Parameter] = (),
 ) -> torch.optim.Optimizer:
-    """Plain SGD or Adam; `alpha / 2` times the squared weights of layers, no biases, is added."""
+    """Plain SGD or Adam; `alpha / 2` times the squared weights of layers, no biases, is added.
+
+    For those of `variances` it is `VARIANCE_DECAY` times as much (Sluijterman et al., 2023).
+    """
     layers = [layer for layer in network.modules() if isinstance(layer, (Linear, Output))]
-    weights = [layer.weight for layer in layers]
-    decayed = {id(weight) for weight in weights}
-    others = [p for p in network.parameters() if id(p) not in decayed]
+    decay = dict.fromkeys((layer.weight for layer in layers), alpha)
+    decay |= dict.fromkeys(variances, VARIANCE_DECAY * alpha)
+    # The weights come first, whatever they are of: the optimiser's state goes by their places.
+    parameters = [*decay, *(p for p in network.parameters() if p not in decay)]
     groups: list[dict[str, Any]] = [
-        {"params": weights, "weight_decay": alpha},
-        {"params": others, "weight_decay": 0.0},
+        {"params": list(run), "weight_decay": weight_decay}
+        for weight_decay, run in groupby(parameters, lambda p: decay.get(p, 0.0))
     ]
     solvers = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
     return solvers[solver](groups, lr=learning_rate, fused=True)

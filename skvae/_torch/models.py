@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from .checkpoint import Checkpoint
 from .device import keep_freed_memory, scoring_device, training_device
@@ -244,8 +244,16 @@ class Model(ABC):
     def make_optimizer(self, options: TrainingOptions) -> torch.optim.Optimizer:
         """Make the optimiser of the network's parameters."""
         return make_optimizer(
-            self.network, options.solver, options.learning_rate_init, options.alpha
+            self.network,
+            options.solver,
+            options.learning_rate_init,
+            options.alpha,
+            self.variance_weights(),
         )
+
+    def variance_weights(self) -> list[nn.Parameter]:
+        """Weights that make the variance of a feature depend on the row."""
+        return []
 
     def optimizer_kind(self, X: Table, options: TrainingOptions) -> str:
         """Name of what the optimiser's state means: another kind cannot go on from it."""
@@ -338,6 +346,10 @@ class DensityModel(Model):
                 "X has missing values, but the model was fitted on rows without any, and its "
                 "features depend on those before them. Fit with autoregressive=False."
             )
+
+    def variance_weights(self) -> list[nn.Parameter]:
+        _, outputs = self.network.feature_layers()
+        return [outputs[place].weight for place in self.likelihood.variances()]
 
     def make_optimizer(self, options: TrainingOptions) -> torch.optim.Optimizer:
         optimizer = super().make_optimizer(options)

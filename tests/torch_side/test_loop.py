@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from torch import Generator
+from torch import Generator, nn
 
 from skvae._torch import loop
-from skvae._torch.loop import Plateau, make_optimizer, train, train_epoch
+from skvae._torch.loop import VARIANCE_DECAY, Plateau, make_optimizer, train, train_epoch
 from skvae._torch.networks import Linear
 
 
@@ -128,3 +128,20 @@ def test_decay_spares_the_biases():
     optimizer.step()
     torch.testing.assert_close(network.weight.detach(), before * (1 - 0.1 * 0.5))
     assert network.bias.item() == 1.0
+
+
+def test_decay_of_variances_is_faster():
+    generator = Generator().manual_seed(0)
+    mean, variance, last = network = nn.Sequential(*(Linear(2, 1, generator) for _ in range(3)))
+    before = [layer.weight.detach().clone() for layer in network]
+    optimizer = make_optimizer(network, "sgd", 0.1, alpha=0.02, variances=[variance.weight])
+    for parameter in network.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    for layer, weight, decay in zip(
+        network, before, [0.02, 0.02 * VARIANCE_DECAY, 0.02], strict=True
+    ):
+        torch.testing.assert_close(layer.weight.detach(), weight * (1 - 0.1 * decay))
+    # Where the state of an optimiser of before was kept, it is by these places.
+    places = [p for group in optimizer.param_groups for p in group["params"]]
+    assert [id(p) for p in places[:3]] == [id(layer.weight) for layer in (mean, variance, last)]

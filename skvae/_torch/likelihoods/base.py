@@ -137,6 +137,10 @@ class Likelihood(ABC):
         z = 0 the columns have their marginal distributions.
         """
 
+    def variances(self) -> list[int]:
+        """Outputs, by their places, that say how far x lies from its mean."""
+        return []
+
     def column_means(self) -> Tensor | None:
         """Mean of each column in training, if the baseline of CSR rows is a sum over the columns.
 

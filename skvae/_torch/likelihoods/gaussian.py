@@ -43,6 +43,9 @@ class Gaussian(Likelihood):
         unit_variance = math.log(math.expm1(1 - self.MIN_VARIANCE))
         return [np.zeros_like(mean), np.full_like(mean, unit_variance)]
 
+    def variances(self) -> list[int]:
+        return [1]
+
     def prepare(self, batch: Batch, dtype: torch.dtype) -> Tensor:
         dense = batch.to_dense() if isinstance(batch, CSRBatch) else batch
         return ((dense - self.location_) / self.scale_).to(dtype)

@@ -61,6 +61,14 @@ class Mixed(Likelihood):
         self.n_means = [len(outputs[0]) for outputs in biases]
         return [bias for outputs in biases for bias in outputs]
 
+    def variances(self) -> list[int]:
+        starts = np.cumsum([0, *self.n_outputs])
+        return [
+            int(start) + place
+            for part, start in zip(self.parts, starts, strict=False)
+            for place in part.variances()
+        ]
+
     def prepare(self, batch: Batch, dtype: torch.dtype) -> Tensor:
         dense = batch.to_dense() if isinstance(batch, CSRBatch) else batch
         prepared = [

@@ -109,6 +109,28 @@ def test_encoder_reads_what_the_parts_give(names):
     torch.testing.assert_close(read, torch.cat(parts, -1))
 
 
+def test_variances_are_the_outputs_that_change_no_mean():
+    likelihood, biases = fitted(mixed()[0], rows())
+    (place,) = likelihood.variances()
+    outputs = random_outputs(biases, len(rows()))
+    changed = [output + (number == place) for number, output in enumerate(outputs)]
+    assert torch.equal(likelihood.mean(changed), likelihood.mean(outputs))
+    x = prepared(likelihood, rows())
+    differs = likelihood.terms(changed, x)[1] != likelihood.terms(outputs, x)[1]
+    assert differs.all(0).nonzero()[:, 0].tolist() == COLUMNS["gaussian"]
+    assert differs.any(0).sum() == 1
+
+
+def test_weight_decay_makes_variances_alike_before_it_makes_means_alike():
+    rng = np.random.RandomState(0)
+    group = np.repeat([0, 1], 200)
+    X = np.column_stack([4 * group + rng.randn(400) * (1 + group), group])
+    model = VAEDensityEstimator(alpha=0.03, max_iter=60, random_state=0).fit(X)._model
+    mean, variance = (output.weight.detach().abs().max() for output in model.network.outputs[1:])
+    assert model.likelihood.variances() == [2]
+    assert 10 * variance < mean
+
+
 def test_sums_to_one():
     names = ("categorical", "bernoulli", "poisson")
     X = np.array([[0.0, 2.0, 4.0, 1.0], [1.0, 5.0, 2.0, 1.0]])
