@@ -138,7 +138,7 @@ class Likelihood(ABC):
         """
 
     def variances(self) -> list[int]:
-        """Outputs, by their places, that say how far x lies from its mean."""
+        """Places of the outputs that are variances, which no mean depends on."""
         return []
 
     def column_means(self) -> Tensor | None:
