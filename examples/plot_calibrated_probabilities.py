@@ -31,7 +31,7 @@ X_train, X_test, y_train, y_test = train_test_split(
 # %%
 # The detector sees no label; the calibration needs them. Each fold fits a detector and calibrates
 # it on rows that it has not seen.
-classifier = OutlierClassifier(VAEOutlierDetector(n_components=2, max_iter=15, random_state=0))
+classifier = OutlierClassifier(VAEOutlierDetector(n_components=2, max_iter=30, random_state=0))
 folds = StratifiedKFold(3, shuffle=True, random_state=0)
 classifiers = {
     "ranks of the scores": classifier,

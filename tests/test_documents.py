@@ -140,7 +140,7 @@ def test_calibrated_probabilities_come_true_more_than_ranks(tmp_path):
     lines = re.findall(r"^(.+?) +Brier score ([\d.]+)$", printed, re.MULTILINE)
     brier = {name: float(score) for name, score in lines}
     best = min(brier.values())
-    assert best + 0.015 < brier["ranks of the scores"] < brier["share of outliers"]
+    assert best + 0.02 < brier["ranks of the scores"] < brier["share of outliers"]
     for method in ("sigmoid", "isotonic"):
         assert brier[f"calibrated, {method}"] < best + 0.005
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -11,6 +12,8 @@ from torch import Generator, Tensor
 
 from ..sparse import Batch, CSRBatch, Table
 from .base import Likelihood
+
+T = TypeVar("T")
 
 
 def as_tensor(x: Batch | None) -> Tensor:
@@ -62,10 +65,10 @@ class Mixed(Likelihood):
         return [bias for outputs in biases for bias in outputs]
 
     def variances(self) -> list[int]:
-        starts = np.cumsum([0, *self.n_outputs])
+        places = self._split_outputs(range(sum(self.n_outputs)))
         return [
-            int(start) + place
-            for part, start in zip(self.parts, starts, strict=False)
+            part_places[place]
+            for part, part_places in zip(self.parts, places, strict=True)
             for place in part.variances()
         ]
 
@@ -129,7 +132,7 @@ class Mixed(Likelihood):
             (part, x[:, columns]) for part, columns in zip(self.parts, self.groups, strict=True)
         ]
 
-    def _split_outputs(self, outputs: Sequence[Tensor]) -> list[Sequence[Tensor]]:
-        """Give each part its outputs of the decoder."""
+    def _split_outputs(self, outputs: Sequence[T]) -> list[Sequence[T]]:
+        """Give each part its outputs of the decoder, or what there is one of for each."""
         starts = np.cumsum([0, *self.n_outputs])
         return [outputs[a:b] for a, b in pairwise(starts)]
