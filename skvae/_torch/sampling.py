@@ -11,6 +11,7 @@ import copy
 from dataclasses import dataclass, field, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from .networks import VAE
@@ -18,6 +19,10 @@ from .sparse import CSRBatch
 
 # Least share of the steps that a row is taken to be part of: what Adam's second moment remembers.
 MIN_SHARE = 1e-3
+
+# Rows of zeros fill the rows of a step up to a multiple of this: the shapes of its temporaries are
+# few, for the allocator to use their memory again and oneDNN its kernels.
+ROWS_MULTIPLE = 512
 
 
 class ColumnSampler:
@@ -54,6 +59,11 @@ class ColumnSampler:
         return torch.cat([used, drawn]), torch.cat([weights.new_ones(len(used)), weights])
 
 
+def rounded_up(n_rows: int) -> int:
+    """The next multiple of `ROWS_MULTIPLE`."""
+    return -(-n_rows // ROWS_MULTIPLE) * ROWS_MULTIPLE
+
+
 @dataclass
 class FeatureRows:
     """A parameter with a row for each feature, and those of its rows that a step trains.
@@ -78,15 +88,18 @@ class FeatureRows:
     decay: float
     parts: list[tuple[Tensor, Tensor, Tensor]] = field(default_factory=list)
 
-    def load(self, columns: Tensor) -> None:
-        """Let the layer have the rows of these columns."""
-        setattr(self.layer, self.name, nn.Parameter(self.whole.detach().index_select(0, columns)))
+    def load(self, columns: Tensor, n_rows: int) -> None:
+        """Let the layer have the rows of these columns, and zeros up to `n_rows` rows."""
+        rows = self.whole.new_zeros(n_rows, *self.whole.shape[1:])
+        torch.index_select(self.whole.detach(), 0, columns, out=rows[: len(columns)])
+        setattr(self.layer, self.name, nn.Parameter(rows))
 
     def keep_gradient(self, columns: Tensor) -> None:
         """Put the gradient of the rows that the layer has aside, if there is one."""
         rows = getattr(self.layer, self.name)
         if rows.grad is not None:
-            self.parts.append((columns, rows.detach(), rows.grad))
+            n_rows = len(columns)
+            self.parts.append((columns, rows.detach()[:n_rows], rows.grad[:n_rows]))
             rows.grad = None
 
     def take(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -169,11 +182,14 @@ class RowTraining:
         columns, weights = self.sampler.draw(self.used.cpu(), generator)
         self.columns = columns.to(self.used)
         for part in self.inputs:
-            part.load(self.used)
+            part.load(self.used, rounded_up(len(self.used)))
+        n_features = rounded_up(len(columns))
         for part in self.outputs:
-            part.load(self.columns)
+            part.load(self.columns, n_features)
+        # Columns that only fill up weigh nothing.
+        weights = F.pad(weights, (0, n_features - len(columns))).to(x.values)
         return self.network, replace(
-            x, columns=places, n_features=len(columns), column_weights=weights.to(x.values)
+            x, columns=places, n_features=n_features, column_weights=weights
         )
 
     @torch.no_grad()

@@ -7,7 +7,7 @@ import torch
 from torch import Generator
 
 from skvae import VAEDensityEstimator, VAEOutlierDetector
-from skvae._torch import loop
+from skvae._torch import loop, sampling
 from skvae._torch.models import DensityModel
 from skvae._torch.objective import elbo_terms
 from skvae._torch.ranks import Noise
@@ -117,6 +117,25 @@ def test_loss_and_gradient_are_unbiased(likelihood, hidden_layer_sizes, n_prior_
     assert_mean_is(torch.stack([found for found, _ in steps]), losses)
     for number, expected in enumerate(gradients):
         assert_mean_is(torch.stack([found[number] for _, found in steps]), expected)
+
+
+def test_steps_have_few_shapes(monkeypatch):
+    monkeypatch.setattr(sampling, "ROWS_MULTIPLE", 16)
+    X, model, training, _ = made("bernoulli", n_draws=20)
+    shapes, used, drawn = set(), set(), set()
+    for start in range(N_ROWS - 2):
+        x = model._prepare(X[start : start + 3], model.network)
+        network, restricted = training.restrict(x, Generator().manual_seed(start))
+        (reader,), (writer,) = network.feature_layers()
+        assert restricted.n_features == len(writer.weight) == len(writer.bias)
+        weights = restricted.column_weights
+        assert (weights[: len(training.columns)] > 0).all()
+        assert (weights[len(training.columns) :] == 0).all()
+        shapes |= {len(reader.weight), len(writer.weight)}
+        used.add(len(training.used))
+        drawn.add(len(training.columns))
+    assert min(len(used), len(drawn)) > 3
+    assert shapes <= {16, 32, 48}
 
 
 def test_few_draws_are_not_the_exact_loss():
