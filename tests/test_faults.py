@@ -105,7 +105,7 @@ def test_an_interrupt_in_the_backward_pass_is_one(sparse_rows, monkeypatch):
     def interrupted(*args):
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(bernoulli.SparseBernoulliTerms, "backward", staticmethod(interrupted))
+    monkeypatch.setattr(bernoulli.BernoulliTerms, "backward", staticmethod(interrupted))
     density = VAEDensityEstimator(**TINY)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:

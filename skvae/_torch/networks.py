@@ -37,6 +37,9 @@ MIN_PRIOR_LOG_VARIANCE = -8.0
 MAX_SPARSE_SHARE = 0.1
 
 
+# Outputs that one product gives in training.
+N_OUTPUTS_AT_ONCE = 1024
+
 # Fewest features for which training rounds the factors of the output's products to bfloat16, where
 # the processor has instructions for that: of fewer the products are not what takes the time.
 MIN_FEATURES_TO_ROUND = 1024
@@ -78,23 +81,33 @@ class Linear(nn.Module):
         return F.linear(x, self.weight.T, self.bias)
 
 
-class RoundedLinear(torch.autograd.Function):
-    """`F.linear` of factors rounded to bfloat16, with sums in float32."""
+class OutputLinear(torch.autograd.Function):
+    """`F.linear` for many outputs, as training wants it: fast.
+
+    Where it pays, the factors are rounded to bfloat16 and only sums are in float32. Elsewhere the
+    product is made in blocks: with some libraries one whose rows have an odd length takes longer
+    than its blocks and their copies.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        x, weight = x.bfloat16(), weight.bfloat16()
+        if rounds_products(weight):
+            x, weight = x.bfloat16(), weight.bfloat16()
+            y = x @ weight.T + bias
+        else:
+            weights, biases = (t.split(N_OUTPUTS_AT_ONCE) for t in (weight, bias))
+            y = torch.cat([F.linear(x, *part) for part in zip(weights, biases, strict=True)], -1)
         ctx.save_for_backward(x, weight)
-        return x @ weight.T + bias
+        return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         x, weight = ctx.saved_tensors
         d_bias = gradient.flatten(0, -2).sum(0)
-        gradient = gradient.bfloat16()
+        gradient = gradient.to(x.dtype)
         d_weight = gradient.flatten(0, -2).T @ x.flatten(0, -2)
-        return (gradient @ weight).float(), d_weight.float(), d_bias
+        return (gradient @ weight).to(d_bias.dtype), d_weight.to(d_bias.dtype), d_bias
 
 
 class Output(nn.Module):
@@ -107,8 +120,8 @@ class Output(nn.Module):
         nn.init.xavier_uniform_(self.weight, generator=generator)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.weight.requires_grad and rounds_products(self.weight):
-            return RoundedLinear.apply(x, self.weight, self.bias)
+        if self.weight.requires_grad and len(self.weight) >= N_OUTPUTS_AT_ONCE:
+            return OutputLinear.apply(x, self.weight, self.bias)
         return F.linear(x, self.weight, self.bias)
 
 

@@ -8,8 +8,32 @@ from torch import Generator
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
 from skvae import VAEDensityEstimator
-from skvae._torch.networks import MIN_PRIOR_LOG_VARIANCE, Autoregression, MixturePrior
+from skvae._torch import networks
+from skvae._torch.networks import MIN_PRIOR_LOG_VARIANCE, Autoregression, MixturePrior, Output
 from skvae._torch.sparse import as_batch
+
+
+@pytest.mark.parametrize(("rounded", "error"), [(False, 1e-5), (True, 2e-2)])
+@pytest.mark.parametrize("n_features", [1023, 1024, 2500])
+def test_wide_output_is_a_linear_layer_in_training(n_features, rounded, error, monkeypatch):
+    monkeypatch.setattr(networks, "has_bfloat16", lambda device: rounded)
+    generator = Generator().manual_seed(0)
+    output = Output(5, np.linspace(-1, 1, n_features), generator)
+    found, expected = [], []
+    for results, function in (
+        (found, output),
+        (expected, lambda x: torch.nn.functional.linear(x, output.weight, output.bias)),
+    ):
+        x = torch.randn(3, 2, 5, generator=generator.manual_seed(1)).requires_grad_()
+        y = function(x)
+        (y**2).sum().backward()
+        results += [y.detach(), x.grad, output.weight.grad, output.bias.grad]
+        output.zero_grad()
+    for result, reference in zip(found, expected, strict=True):
+        assert result.dtype == torch.float32
+        assert (result - reference).abs().max() < error * reference.abs().max()
+    rounds = rounded and n_features >= 1024
+    assert ((found[0] - expected[0]).abs().max() > 1e-4) == rounds
 
 
 @pytest.fixture

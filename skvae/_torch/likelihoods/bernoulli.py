@@ -43,15 +43,25 @@ def check_unit_interval(
 N_PAIRINGS = 5
 
 
-def sum_softplus(logits: Tensor) -> Tensor:
+def sum_softplus(
+    logits: Tensor, probabilities: Tensor | None = None, column_weights: Tensor | None = None
+) -> Tensor:
     """Sum over the last dimension of log(1 + exp(l)), without a logarithm for each.
 
     log(1 + exp(l)) = max(l, 0) - log sigmoid(|l|), of which sigmoid(|l|) is in [1/2, 1]: products
-    of 2^5 of them neither underflow nor lose digits.
+    of 2^5 of them neither underflow nor lose digits. Where the probabilities sigmoid(l) are known,
+    sigmoid(|l|) is the larger of p and 1 - p. With weights it is a weighted sum, and there is a
+    logarithm for each.
     """
-    factors = logits.clamp(min=0)
-    total = factors.sum(-1)
-    torch.abs(logits, out=factors).sigmoid_()
+    positive = logits.clamp(min=0)
+    total = positive.sum(-1) if column_weights is None else positive @ column_weights
+    factors = positive
+    if probabilities is None:
+        torch.abs(logits, out=factors).sigmoid_()
+    else:
+        torch.sub(probabilities, 0.5, out=factors).abs_().add_(0.5)
+    if column_weights is not None:
+        return total - factors.log_() @ column_weights
     for _ in range(N_PAIRINGS):
         half, odd = divmod(factors.shape[-1], 2)
         if odd:
@@ -60,42 +70,37 @@ def sum_softplus(logits: Tensor) -> Tensor:
     return total - factors.log().sum(-1)
 
 
-class SumSoftplus(torch.autograd.Function):
-    """`sum_softplus` with its gradient."""
+class BernoulliTerms(torch.autograd.Function):
+    """`Bernoulli.terms` of rows without missing values.
 
-    @staticmethod
-    def forward(ctx: Any, logits: Tensor) -> Tensor:
-        ctx.save_for_backward(logits)
-        return sum_softplus(logits)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        (logits,) = ctx.saved_tensors
-        return torch.sigmoid(logits).mul_(gradient[..., None])
-
-
-class SparseBernoulliTerms(torch.autograd.Function):
-    """`Bernoulli.terms` of CSR rows, with a gradient that takes one temporary of logits' size."""
+    `places` and `values` are those of a CSR batch; for dense rows, None and all values. What the
+    gradient needs of the logits are their probabilities, which the loss is made from, too.
+    """
 
     @staticmethod
     def forward(
-        ctx: Any, logits: Tensor, places: Tensor, values: Tensor, column_weights: Tensor | None
+        ctx: Any,
+        logits: Tensor,
+        places: Tensor | None,
+        values: Tensor,
+        column_weights: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
-        ctx.save_for_backward(logits, places, values, column_weights)
-        entries = logits.flatten(-2).index_select(-1, places) * values
-        if column_weights is None:
-            return -sum_softplus(logits), entries
-        return -(F.softplus(logits) @ column_weights), entries
+        probabilities = torch.sigmoid(logits) if ctx.needs_input_grad[0] else None
+        ctx.save_for_backward(probabilities, places, values, column_weights)
+        at_values = logits if places is None else logits.flatten(-2).index_select(-1, places)
+        return -sum_softplus(logits, probabilities, column_weights), at_values * values
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d_baseline: Tensor, d_entries: Tensor) -> tuple[Tensor | None, ...]:
-        logits, places, values, column_weights = ctx.saved_tensors
-        d_logits = torch.sigmoid(logits).mul_(-d_baseline[..., None])
+        probabilities, places, values, column_weights = ctx.saved_tensors
+        d_logits = probabilities * -d_baseline[..., None]
         if column_weights is not None:
             d_logits.mul_(column_weights)
-        d_logits.flatten(-2).index_add_(-1, places, d_entries * values)
+        if places is None:
+            d_logits.addcmul_(d_entries, values)
+        else:
+            d_logits.flatten(-2).index_add_(-1, places, d_entries * values)
         return d_logits, None, None, None
 
 
@@ -130,10 +135,10 @@ class Bernoulli(Likelihood):
     def terms(self, outputs: Sequence[Tensor], x: Batch) -> tuple[Tensor, Tensor]:
         (logits,) = outputs
         if isinstance(x, CSRBatch):
-            return SparseBernoulliTerms.apply(logits, x.places, x.values, x.column_weights)
+            return BernoulliTerms.apply(logits, x.places, x.values, x.column_weights)
         if x.isnan().any():
             return sum_observed(-F.softplus(logits), x), logits * filled(x)
-        return -SumSoftplus.apply(logits), logits * x
+        return BernoulliTerms.apply(logits, None, x, None)
 
     def mean(self, outputs: Sequence[Tensor]) -> Tensor:
         return torch.sigmoid(outputs[0])
