@@ -391,6 +391,8 @@ def test_scores_are_compared_on_tables(tmp_path):
         "reconstruction",
         "latent",
         "regret",
+        "bounded",
+        "halves",
         "trimmed",
         "ensemble",
     }
