@@ -38,6 +38,7 @@ MIN_ROWS_TO_HOLD_OUT = 200
 LIKELIHOODS = (
     "bernoulli",
     "categorical",
+    "contaminated_gaussian",
     "gaussian",
     "multinomial",
     "negative_binomial",
@@ -103,21 +104,25 @@ class VAEDensityEstimator(
     activation : {"identity", "relu", "tanh", "logistic", "softplus", "elu", "silu"}, \
             default="relu"
         Activation of the hidden layers.
-    likelihood : {"auto", "bernoulli", "categorical", "gaussian", "multinomial", \
-            "negative_binomial", "poisson"} or dict, default="auto"
+    likelihood : {"auto", "bernoulli", "categorical", "contaminated_gaussian", "gaussian", \
+            "multinomial", "negative_binomial", "poisson"} or dict, default="auto"
         Distribution of a feature given z. A dict gives columns to each, by index, name, mask or
         selector: ``{"categorical": [0, 3], "gaussian": make_column_selector("size")}``. Columns
         that it does not name are described as by "auto".
 
         - "auto": a table of nothing but 0 and 1 is Bernoulli; one of counts, more than half of them
           0 and 1 the commonest of the others, negative binomial. Of any other table the columns
-          with both 0 and 1 and nothing else are Bernoulli, the others Gaussian; in such a Bernoulli
-          column all other values together have probability 1 / (n_samples + 1).
+          with both 0 and 1 and nothing else are Bernoulli, the others contaminated Gaussian; in
+          such a Bernoulli column all other values together have probability 1 / (n_samples + 1).
         - "bernoulli": 0, 1, or a probability in between. Any other value is a ValueError that names
           the column; so is a 2 later in a table of nothing but 0 and 1.
         - "gaussian": real values, with a mean and a variance for each row and feature. Columns are
           standardised inside; the density is in the units of X. In standardised units the variance
           is at least 0.001.
+        - "contaminated_gaussian": the same, but a hundredth of the values comes from a normal
+          distribution of twice the column's standard deviation, whatever z is [8]_. So a value that
+          does not fit makes a row improbable only so far, and does not bend the network. Where no
+          rows are held out `fit` starts from half of the values, and comes down to a hundredth.
         - "poisson": counts, integers from 0 to 1e8, whose variance is their mean.
         - "negative_binomial": counts whose variance m + m² / r is larger than their mean m.
         - "multinomial": a row's counts given their sum, of which it says nothing. An empty row
@@ -220,6 +225,8 @@ class VAEDensityEstimator(
     .. [6] A. Botev, B. Zheng and D. Barber, "Complementary Sum Sampling for Likelihood
        Approximation in Large Scale Classification", AISTATS 2017.
     .. [7] J. M. Tomczak and M. Welling, "VAE with a VampPrior", AISTATS 2018.
+    .. [8] S. Eduardo, A. Nazabal, C. K. I. Williams and C. Sutton, "Robust Variational Autoencoders
+       for Outlier Detection and Repair of Mixed-Type Data", AISTATS 2020.
 
     Examples
     --------

@@ -22,7 +22,9 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
     """Outlier detector that learns what is normal with a variational autoencoder.
 
     Fits a `VAEDensityEstimator` without labels and calls those rows outliers whose score lies below
-    `offset_`. The training rows may hold the outliers that are sought.
+    `offset_`. The training rows may hold the outliers that are sought: real values are described by
+    a Gaussian that takes a share of them for contaminated, and binary ones looked through for a
+    cluster (see `likelihood` and `outlier_score`).
 
     Parameters
     ----------
@@ -49,8 +51,8 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
     activation : {"identity", "relu", "tanh", "logistic", "softplus", "elu", "silu"}, \
             default="relu"
         Activation of the hidden layers.
-    likelihood : {"auto", "bernoulli", "categorical", "gaussian", "multinomial", \
-            "negative_binomial", "poisson"} or dict, default="auto"
+    likelihood : {"auto", "bernoulli", "categorical", "contaminated_gaussian", "gaussian", \
+            "multinomial", "negative_binomial", "poisson"} or dict, default="auto"
         Distribution of a feature given z, or the columns of each; see `VAEDensityEstimator`. With
         "multinomial", which says nothing about a row's length, an empty row is a ValueError: it
         would look perfectly normal.

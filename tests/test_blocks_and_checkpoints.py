@@ -94,7 +94,7 @@ def test_every_row_of_every_block_is_trained_on():
     seen = []
     parameter = torch.nn.Parameter(torch.zeros(()))
 
-    def losses(rows, _):
+    def losses(rows, *_):
         seen.append(rows)
         return (parameter * torch.ones(len(rows)),)
 

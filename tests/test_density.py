@@ -320,7 +320,7 @@ def test_autoregression_is_automatic_for_complete_binary_tables(binary_rows, rea
 @pytest.mark.parametrize(
     ("X", "reason"),
     [
-        (np.array([[0.5, 1.0], [0.2, 3.0]]), "the likelihood is gaussian"),
+        (np.array([[0.5, 1.0], [0.2, 3.0]]), "the likelihood is contaminated_gaussian"),
         (np.array([[0.0, 1.0], [np.nan, 1.0]]), "values are missing"),
         (sp.csr_matrix((3, 2001)), "X has 2001 features"),
     ],

@@ -51,7 +51,7 @@ def said(estimator):
 )
 def test_columns_are_named_in_every_way_of_scikit_learn(key, frame):
     density = VAEDensityEstimator(likelihood={"categorical": key}, **QUICK).fit(frame)
-    expected = {"categorical": [0, 3], "bernoulli": [2], "gaussian": [1]}
+    expected = {"categorical": [0, 3], "bernoulli": [2], "contaminated_gaussian": [1]}
     assert said(density) == expected
     scores = density.score_samples(frame)
     named = {"categorical": [0, 3]}
@@ -70,7 +70,7 @@ def test_tables_without_names_take_indices_masks_and_slices(as_table, frame):
 
 def test_one_name_takes_one_column(frame):
     density = VAEDensityEstimator(likelihood={"poisson": "visits"}, **QUICK).fit(frame)
-    assert said(density) == {"poisson": [3], "bernoulli": [2], "gaussian": [0, 1]}
+    assert said(density) == {"poisson": [3], "bernoulli": [2], "contaminated_gaussian": [0, 1]}
 
 
 def test_likelihood_is_said_by_arrays_of_columns_or_by_one_name(frame):
@@ -84,7 +84,7 @@ def test_likelihood_is_said_by_arrays_of_columns_or_by_one_name(frame):
 def test_auto_describes_a_table_column_by_column(frame):
     assert said(VAEDensityEstimator(**QUICK).fit(frame)) == {
         "bernoulli": [2],
-        "gaussian": [0, 1, 3],
+        "contaminated_gaussian": [0, 1, 3],
     }
 
 
@@ -158,7 +158,7 @@ def test_missing_values_in_a_mixed_table(frame):
         "categorical": [0],
         "negative_binomial": [3],
         "bernoulli": [2],
-        "gaussian": [1],
+        "contaminated_gaussian": [1],
     }
     nothing = frame[:1] * np.nan
     scores = density.score_samples(pd.concat([holes, nothing]))

@@ -34,7 +34,12 @@ def gaussian_imputer():
     X = (rng.randn(500, 2) @ rng.randn(2, 5) + rng.randn(500, 5)) * [1, 2, 1, 0.5, 1] + 3
     X = with_holes(X)
     imputer = VAEImputer(
-        2, hidden_layer_sizes=(), max_iter=30, n_importance_samples=2**14, random_state=0
+        2,
+        hidden_layer_sizes=(),
+        likelihood="gaussian",
+        max_iter=30,
+        n_importance_samples=2**14,
+        random_state=0,
     ).fit(X)
     model = imputer.density_._model
     state = model.scorer("cpu").state_dict()
@@ -166,7 +171,8 @@ def test_every_way_to_train_takes_missing_values(table, request):
     density.fit(X[:100], X_val=X[100:])
     assert np.isfinite(density.score_samples(X)).all()
     assert density.n_iter_ == 13
-    assert density.likelihood_ == ("bernoulli" if table == "binary_rows" else "gaussian")
+    expected = "bernoulli" if table == "binary_rows" else "contaminated_gaussian"
+    assert density.likelihood_ == expected
 
 
 def test_location_and_scale_are_those_of_what_is_there(real_rows):

@@ -88,7 +88,7 @@ def test_binary_rows_without_a_cluster_are_scored_by_the_elbo(binary_rows):
 
 def test_log_odds_refuse_real_values(real_rows):
     with pytest.raises(
-        ValueError, match="binary table, but the likelihood of this one is gaussian"
+        ValueError, match="binary table, but the likelihood of this one is contaminated_gaussian"
     ):
         VAEOutlierDetector(outlier_score="log_odds", **QUICK).fit(real_rows)
 

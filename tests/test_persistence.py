@@ -708,7 +708,12 @@ HOSTILE = [
     ("mixed", "d/estimator/likelihood/0/unknown", 0, "unknown is 0, not a number from"),
     ("mixed", "d/estimator/likelihood/2/unknown", 1, "unknown is 1, not a number from"),
     ("mixed", "d/estimator/likelihood/3", None, "do not describe each of 6 columns"),
-    ("mixed", "d/estimator/likelihood/1/name", "gaussian", "no likelihood, or one twice"),
+    (
+        "mixed",
+        "d/estimator/likelihood/1/name",
+        "contaminated_gaussian",
+        "no likelihood, or one twice",
+    ),
     ("multinomial", "d/estimator/likelihood/0/length", 1e10, "length is 10000000000.0"),
     ("log_odds", "d/estimator/cluster/share", 0, "share is 0, not a number"),
     ("log_odds", "d/estimator/cluster/share", 0.75, "share is 0.75, not a number"),

@@ -627,8 +627,8 @@ def test_promise_13_interrupt_keeps_the_weights_so_far(binary_rows, monkeypatch)
     ("X", "likelihood"),
     [
         ([[0, 1], [1, 1]], "bernoulli"),
-        ([[0.2, 0.5], [1, 1]], "gaussian"),
-        ([[0, 2], [3, 1]], "gaussian"),
+        ([[0.2, 0.5], [1, 1]], "contaminated_gaussian"),
+        ([[0, 2], [3, 1]], "contaminated_gaussian"),
         ([[0, 3, 0], [1, 0, 0]], "negative_binomial"),
     ],
 )
@@ -643,7 +643,7 @@ def test_promise_14_likelihood_is_chosen_by_the_column_in_a_mixed_table(as_table
     chosen = VAEDensityEstimator(**QUICK).fit(X).likelihood_
     assert {name: columns.tolist() for name, columns in chosen.items()} == {
         "bernoulli": [0],
-        "gaussian": [1, 2],
+        "contaminated_gaussian": [1, 2],
     }
 
 
@@ -652,7 +652,7 @@ def test_promise_14_first_chunk_fixes_likelihood_and_scale(real_rows):
     scale = density._model.likelihood.scale_
     density.partial_fit(real_rows * 100)
     assert torch.equal(density._model.likelihood.scale_, scale)
-    assert density.partial_fit(np.ones((3, 4))).likelihood_ == "gaussian"
+    assert density.partial_fit(np.ones((3, 4))).likelihood_ == "contaminated_gaussian"
 
 
 # 15: OutlierClassifier's sign and probabilities follow classes_.

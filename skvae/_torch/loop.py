@@ -27,8 +27,9 @@ AVERAGED_EPOCHS = 5
 # How many times faster than others the weights decay that make a variance depend on the row.
 VARIANCE_DECAY = 100
 
-# Rows of a table, and their noise, to the terms of their loss, each (n_rows,).
-RowLosses = Callable[[Table, Noise], tuple[Tensor, ...]]
+# Rows of a table, their noise and the share of the training that is over, to the terms of their
+# loss, each (n_rows,).
+RowLosses = Callable[[Table, Noise, float], tuple[Tensor, ...]]
 
 
 @dataclass
@@ -94,6 +95,7 @@ def train_epoch(
     optimizer: torch.optim.Optimizer,
     generator: Generator,
     batch_size: int,
+    progress: float = 1.0,
     ranks: Ranks = ALONE,
 ) -> tuple[float, ...]:
     """One pass over all rows; the mean of each term of the loss over the rows.
@@ -115,7 +117,9 @@ def train_epoch(
             for piece in np.split(batch, range(MAX_ROWS, len(batch), MAX_ROWS)):
                 places = np.flatnonzero((first <= piece) & (piece < first + X.shape[0]))
                 noise = Noise(generator, len(piece), torch.from_numpy(places))
-                sums = [term.sum() for term in row_losses(X[piece[places] - first], noise)]
+                sums = [
+                    term.sum() for term in row_losses(X[piece[places] - first], noise, progress)
+                ]
                 (torch.stack(sums).sum() / len(batch)).backward()
                 batch_totals = batch_totals + np.array([term.item() for term in sums])
             totals = totals + ranks.add_up(parameters, batch_totals)
@@ -136,6 +140,7 @@ def train(
     batch_size: int,
     max_iter: int,
     plateau: Plateau,
+    progresses: bool = False,
     validate: Callable[[], float] | None = None,
     checkpoint: Checkpoint | None = None,
     ranks: Ranks = ALONE,
@@ -143,6 +148,7 @@ def train(
 ) -> History:
     """Train in place for at most `max_iter` epochs on the sum of the terms of `row_losses`.
 
+    These are told the share of the epochs that are over if the training `progresses`, otherwise 1.
     An epoch is an iteration over `tables`. With a checkpoint the state is saved after each epoch,
     and training goes on from the one that was saved before. Of several ranks the first one saves
     it, and all go on from it.
@@ -169,7 +175,7 @@ def train(
         average = {name: value.to(device) for name, value in saved["average"].items()}
         best_state = saved["best_state"]
     n_done = len(history.terms)
-    progress = tqdm(
+    bar = tqdm(
         range(n_done + 1, max_iter + 1),
         initial=n_done,
         total=max_iter,
@@ -177,10 +183,13 @@ def train(
         unit="epoch",
     )
     try:
-        for epoch in progress:
+        for epoch in bar:
             if plateau.is_over:
                 break
-            terms = train_epoch(row_losses, tables, optimizer, generator, batch_size, ranks)
+            progress = epoch / max_iter if progresses else 1.0
+            terms = train_epoch(
+                row_losses, tables, optimizer, generator, batch_size, progress, ranks
+            )
             loss = sum(terms)
             check_finite(loss, network, epoch, optimizer.param_groups[0]["lr"])
             history.terms.append(terms)
@@ -194,7 +203,7 @@ def train(
                 if loss < plateau.best:
                     best_state = average
                 network.load_state_dict(live)
-            progress.set_postfix(loss=f"{loss:.4g}")
+            bar.set_postfix(loss=f"{loss:.4g}")
             plateau.update(loss)
             if checkpoint is not None:
                 checkpoint.save(
@@ -221,7 +230,7 @@ def train(
             stacklevel=2,
         )
     finally:
-        progress.close()
+        bar.close()
         optimizer.zero_grad()  # frees the gradients, which are as large as the weights
     if best_state is not None:
         network.load_state_dict(best_state)

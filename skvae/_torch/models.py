@@ -221,6 +221,8 @@ class Model(ABC):
             batch_size=options.batch_size,
             max_iter=options.max_iter,
             plateau=Plateau(options.tol, options.n_iter_no_change),
+            # Held-out rows know best when to stop, and a trained network has begun already.
+            progresses=X_val is None and not self.history.terms,
             validate=None if X_val is None else self._make_validate(X_val, ranks),
             checkpoint=checkpoint,
             ranks=ranks,
@@ -371,11 +373,15 @@ class DensityModel(Model):
             return self._sampled_row_losses(n_zeros, options, optimizer)
         network, likelihood, n_draws = self.network, self.likelihood, options.n_training_draws
         if n_draws == 1:
-            return lambda rows, noise: elbo_terms(
-                network, likelihood, self._prepare(rows, network), noise
+            return lambda rows, noise, progress: elbo_terms(
+                network, likelihood.in_training(progress), self._prepare(rows, network), noise
             )
-        return lambda rows, noise: importance_weighted_terms(
-            network, likelihood, self._prepare(rows, network), n_draws, noise
+        return lambda rows, noise, progress: importance_weighted_terms(
+            network,
+            likelihood.in_training(progress),
+            self._prepare(rows, network),
+            n_draws,
+            noise,
         )
 
     def optimizer_kind(self, X: Table, options: TrainingOptions) -> str:
@@ -391,7 +397,7 @@ class DensityModel(Model):
         training = RowTraining(self.network, means, n_zeros, optimizer, options.batch_size)
         optimizer.register_step_post_hook(lambda *_: training.update())
 
-        def row_losses(rows: Table, noise: Noise) -> tuple[Tensor, ...]:
+        def row_losses(rows: Table, noise: Noise, progress: float) -> tuple[Tensor, ...]:
             batch = self._prepare(rows, self.network)
             assert isinstance(batch, CSRBatch)  # the first table is sparse
             network, x = training.restrict(batch, noise.generator)
@@ -612,7 +618,7 @@ class AutoencoderModel(Model):
     def make_row_losses(
         self, X: Table, options: TrainingOptions, optimizer: torch.optim.Optimizer
     ) -> RowLosses:
-        return lambda rows, _: (self._row_errors(rows, self.network),)
+        return lambda rows, *_: (self._row_errors(rows, self.network),)
 
     def make_validation_loss(self, X: Table, n_before: int) -> Callable[[], float]:
         return lambda: float(np.mean(self._errors(X, self.network)))

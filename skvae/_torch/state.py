@@ -18,6 +18,7 @@ from .._file import BELOW_ONE, SMALLEST, Node, refuse
 from .likelihoods import (
     Bernoulli,
     Categorical,
+    ContaminatedGaussian,
     Gaussian,
     LenientBernoulli,
     Likelihood,
@@ -39,6 +40,7 @@ PARTS: dict[str, tuple[type[Likelihood], int]] = {
     "bernoulli": (Bernoulli, 1),
     "lenient_bernoulli": (LenientBernoulli, 1),
     "categorical": (Categorical, 1),
+    "contaminated_gaussian": (ContaminatedGaussian, 2),
     "gaussian": (Gaussian, 2),
     "multinomial": (Multinomial, 1),
     "negative_binomial": (NegativeBinomial, 2),

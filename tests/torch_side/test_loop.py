@@ -16,7 +16,7 @@ def linear_problem(n_rows, learning_rate=0.01):
     X = np.random.RandomState(0).randn(n_rows, 2)
     seen = []
 
-    def row_losses(rows, _=None):
+    def row_losses(rows, *_):
         seen.append(rows)
         x = torch.from_numpy(rows)
         return ((network(x)[:, 0] - x[:, 0] - 1) ** 2,)
@@ -80,7 +80,7 @@ def test_the_curve_is_the_mean_over_rows_of_each_term():
     network, X, row_losses, _, _ = linear_problem(50)
     still = make_optimizer(network, "sgd", 1e-300, 0.0)
 
-    def two_terms(rows, _):
+    def two_terms(rows, *_):
         (loss,) = row_losses(rows)
         return loss, 2 * loss
 

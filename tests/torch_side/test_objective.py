@@ -66,7 +66,7 @@ def test_training_loss_equals_computation_by_hand(as_table, binary_rows):
 
     options = VAEDensityEstimator()._training_options(max_iter=1)
     row_losses = model.make_row_losses(as_table(X), options, model.make_optimizer(options))
-    found = row_losses(as_table(X), Noise(model.generator))
+    found = row_losses(as_table(X), Noise(model.generator), 1.0)
     np.testing.assert_allclose(found[0].detach(), reconstruction, atol=1e-12)
     np.testing.assert_allclose(found[1].detach(), kl, atol=1e-12)
 

@@ -10,6 +10,7 @@ from .base import Likelihood, has_missing
 from .bernoulli import Bernoulli, LenientBernoulli, check_unit_interval
 from .categorical import Categorical
 from .choose import LIKELIHOODS, choose_likelihoods, in_unit_interval, is_binary, make_likelihood
+from .contaminated_gaussian import ContaminatedGaussian
 from .gaussian import Gaussian
 from .mixed import Mixed
 from .multinomial import Multinomial
@@ -20,6 +21,7 @@ __all__ = [
     "LIKELIHOODS",
     "Bernoulli",
     "Categorical",
+    "ContaminatedGaussian",
     "Gaussian",
     "LenientBernoulli",
     "Likelihood",

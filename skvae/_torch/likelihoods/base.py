@@ -137,6 +137,10 @@ class Likelihood(ABC):
         z = 0 the columns have their marginal distributions.
         """
 
+    def in_training(self, progress: float) -> Likelihood:
+        """What to train on when a share of the training is over; after all of it, this one."""
+        return self
+
     def variances(self) -> list[int]:
         """Places of the outputs that are variances, which no mean depends on."""
         return []

@@ -11,6 +11,7 @@ from ..sparse import Table
 from .base import Likelihood, stored_values
 from .bernoulli import Bernoulli, LenientBernoulli
 from .categorical import Categorical
+from .contaminated_gaussian import ContaminatedGaussian
 from .counts import not_a_count
 from .gaussian import Gaussian
 from .mixed import Mixed
@@ -20,7 +21,15 @@ from .poisson import Poisson
 
 LIKELIHOODS: dict[str, type[Likelihood]] = {
     likelihood.name: likelihood
-    for likelihood in (Bernoulli, Categorical, Gaussian, Multinomial, NegativeBinomial, Poisson)
+    for likelihood in (
+        Bernoulli,
+        Categorical,
+        ContaminatedGaussian,
+        Gaussian,
+        Multinomial,
+        NegativeBinomial,
+        Poisson,
+    )
 }
 
 
@@ -65,7 +74,7 @@ def choose_likelihoods(X: Table) -> dict[str, np.ndarray]:
     """Choose by the data: name of a likelihood -> columns that it describes.
 
     A table of zeros and ones is Bernoulli, one of counts negative binomial. Of any other table the
-    columns with both 0 and 1 and nothing else are Bernoulli, the others Gaussian.
+    columns with both 0 and 1 and nothing else are Bernoulli, the others contaminated Gaussian.
     """
     everything = np.arange(X.shape[1])
     if is_binary(X):
@@ -73,7 +82,7 @@ def choose_likelihoods(X: Table) -> dict[str, np.ndarray]:
     if is_count(X):
         return {"negative_binomial": everything}
     binary = binary_columns(X)
-    groups = {"bernoulli": everything[binary], "gaussian": everything[~binary]}
+    groups = {"bernoulli": everything[binary], "contaminated_gaussian": everything[~binary]}
     return {name: columns for name, columns in groups.items() if len(columns)}
 
 

@@ -14,6 +14,11 @@ from ..sparse import Batch, CSRBatch, Table
 from .base import Likelihood, column_moments, column_name, filled
 
 
+def log_normal(x: Tensor, mean: Tensor | float, variance: Tensor) -> Tensor:
+    """Log-density of a normal distribution at each value."""
+    return -((x - mean) ** 2) / (2 * variance) - torch.log(2 * math.pi * variance) / 2
+
+
 class Gaussian(Likelihood):
     """Real values, with a mean and a variance for each row and feature.
 
@@ -58,12 +63,13 @@ class Gaussian(Likelihood):
         """Variance of x given z in standardised units."""
         return F.softplus(outputs[1]) + self.MIN_VARIANCE
 
+    def log_density(self, outputs: Sequence[Tensor], x: Tensor) -> Tensor:
+        """Log-density of each value in standardised units; none is missing."""
+        return log_normal(x, outputs[0], self.variance(outputs))
+
     def terms(self, outputs: Sequence[Tensor], x: Batch) -> tuple[Tensor, Tensor]:
         assert isinstance(x, Tensor)  # a prepared batch is dense
-        variance = self.variance(outputs)
-        log_normaliser = torch.log(2 * math.pi * variance) / 2
-        log_scale = torch.log(self.scale_).to(x)
-        entries = -((filled(x) - outputs[0]) ** 2) / (2 * variance) - log_normaliser - log_scale
+        entries = self.log_density(outputs, filled(x)) - torch.log(self.scale_).to(x)
         entries = entries.masked_fill(x.isnan(), 0)
         return entries.new_zeros(entries.shape[:-1]), entries
 

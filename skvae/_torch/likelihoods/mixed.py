@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TypeVar
@@ -63,6 +64,11 @@ class Mixed(Likelihood):
         # Every likelihood's mean is as wide as its first output.
         self.n_means = [len(outputs[0]) for outputs in biases]
         return [bias for outputs in biases for bias in outputs]
+
+    def in_training(self, progress: float) -> Mixed:
+        likelihood = copy.copy(self)
+        likelihood.parts = [part.in_training(progress) for part in self.parts]
+        return likelihood
 
     def variances(self) -> list[int]:
         places = self._split_outputs(range(sum(self.n_outputs)))

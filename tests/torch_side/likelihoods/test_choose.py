@@ -24,20 +24,23 @@ def test_every_likelihood_has_a_public_name():
         ([[0.0, 1.0]], {"bernoulli": [0, 1]}),
         ([[0.0, 0.0], [0.0, 0.0]], {"bernoulli": [0, 1]}),
         ([[1.0, 1.0]], {"bernoulli": [0, 1]}),
-        ([[0.0, 0.5]], {"gaussian": [0, 1]}),
+        ([[0.0, 0.5]], {"contaminated_gaussian": [0, 1]}),
         # Counts: more than half of them zeros, and not less.
         ([[0.0, 3.0, 0.0], [1.0, 0.0, 0.0]], {"negative_binomial": [0, 1, 2]}),
-        ([[0.0, 3.0], [2.0, 0.0]], {"gaussian": [0, 1]}),
+        ([[0.0, 3.0], [2.0, 0.0]], {"contaminated_gaussian": [0, 1]}),
         # ... and ones the commonest of the others, unlike grey values.
-        ([[0.0, 3.0, 0.0, 3.0, 0.0, 0.0, 1.0, 0.0]], {"gaussian": [*range(8)]}),
+        ([[0.0, 3.0, 0.0, 3.0, 0.0, 0.0, 1.0, 0.0]], {"contaminated_gaussian": [*range(8)]}),
         ([[0.0, 3.0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0]], {"negative_binomial": [*range(8)]}),
-        ([[0.0, 0.0, 0.0, -3.0]], {"gaussian": [0, 1, 2, 3]}),
-        ([[0.0, 0.0, 0.0, 2e8]], {"gaussian": [0, 1, 2, 3]}),
-        ([[0.0, 0.0, 0.0, 0.5]], {"gaussian": [0, 1, 2, 3]}),
+        ([[0.0, 0.0, 0.0, -3.0]], {"contaminated_gaussian": [0, 1, 2, 3]}),
+        ([[0.0, 0.0, 0.0, 2e8]], {"contaminated_gaussian": [0, 1, 2, 3]}),
+        ([[0.0, 0.0, 0.0, 0.5]], {"contaminated_gaussian": [0, 1, 2, 3]}),
         # In any other table, column by column.
-        ([[0.0, 2.5, 1.0, 0.0], [1.0, 3.0, 1.0, 0.0]], {"bernoulli": [0], "gaussian": [1, 2, 3]}),
-        ([[0.0, 2.0], [1.0, 1.0]], {"bernoulli": [0], "gaussian": [1]}),
-        ([[0.0, 2.5], [1.0, 3.0], [0.5, 1.0]], {"gaussian": [0, 1]}),
+        (
+            [[0.0, 2.5, 1.0, 0.0], [1.0, 3.0, 1.0, 0.0]],
+            {"bernoulli": [0], "contaminated_gaussian": [1, 2, 3]},
+        ),
+        ([[0.0, 2.0], [1.0, 1.0]], {"bernoulli": [0], "contaminated_gaussian": [1]}),
+        ([[0.0, 2.5], [1.0, 3.0], [0.5, 1.0]], {"contaminated_gaussian": [0, 1]}),
     ],
 )
 def test_choice_by_the_data(as_table, X, expected):
@@ -50,9 +53,9 @@ def test_choice_by_the_data(as_table, X, expected):
         ([[0.0, np.nan]], {"bernoulli": [0, 1]}),
         ([[0.0, 3.0, np.nan, 1.0], [np.nan, 0.0, 0.0, 0.0]], {"negative_binomial": [0, 1, 2, 3]}),
         # A missing value is no zero.
-        ([[0.0, 3.0, np.nan], [np.nan, 1.0, 0.0]], {"gaussian": [0, 1, 2]}),
-        ([[0.0, 2.5], [1.0, 3.0], [np.nan, 1.0]], {"bernoulli": [0], "gaussian": [1]}),
-        ([[0.0, 2.5], [np.nan, 3.0]], {"gaussian": [0, 1]}),
+        ([[0.0, 3.0, np.nan], [np.nan, 1.0, 0.0]], {"contaminated_gaussian": [0, 1, 2]}),
+        ([[0.0, 2.5], [1.0, 3.0], [np.nan, 1.0]], {"bernoulli": [0], "contaminated_gaussian": [1]}),
+        ([[0.0, 2.5], [np.nan, 3.0]], {"contaminated_gaussian": [0, 1]}),
     ],
 )
 def test_choice_by_a_table_with_missing_values(X, expected):
@@ -61,14 +64,14 @@ def test_choice_by_a_table_with_missing_values(X, expected):
 
 def test_explicit_zeros_are_zeros():
     X = sp.csr_matrix((np.array([0.0, 0.0, 3.0]), np.array([0, 1, 2]), np.array([0, 2, 3])), (2, 3))
-    assert chosen(X) == {"gaussian": [0, 1, 2]}
+    assert chosen(X) == {"contaminated_gaussian": [0, 1, 2]}
     X.data[:] = [0, 1, 2]
     assert chosen(X) == {"negative_binomial": [0, 1, 2]}
     X.data[:] = [0, 0, 1]
     assert chosen(X) == {"bernoulli": [0, 1, 2]}
     X = sp.csr_matrix([[1.0, 0.5], [1.0, 0.7]])
     X.data[0] = 0
-    assert chosen(X) == {"bernoulli": [0], "gaussian": [1]}
+    assert chosen(X) == {"bernoulli": [0], "contaminated_gaussian": [1]}
 
 
 def describe(likelihood, X):
@@ -81,20 +84,26 @@ def describe(likelihood, X):
 @AS_TABLE
 def test_unnamed_columns_are_described_as_by_auto(as_table):
     X = as_table(np.array([[0.0, 2.5, 4.0, 3.0], [1.0, 3.0, 1.0, 0.0]]))
-    assert describe("auto", X) == {"bernoulli": [0], "gaussian": [1, 2, 3]}
-    expected = {"poisson": [3], "bernoulli": [0], "gaussian": [1, 2]}
+    assert describe("auto", X) == {"bernoulli": [0], "contaminated_gaussian": [1, 2, 3]}
+    expected = {"poisson": [3], "bernoulli": [0], "contaminated_gaussian": [1, 2]}
     assert describe({"poisson": [3]}, X) == expected
-    assert describe({"gaussian": [3]}, X) == {"gaussian": [1, 2, 3], "bernoulli": [0]}
+    assert describe({"contaminated_gaussian": [3]}, X) == describe("auto", X)
+    expected = {"gaussian": [3], "bernoulli": [0], "contaminated_gaussian": [1, 2]}
+    assert describe({"gaussian": [3]}, X) == expected
     assert describe({"gaussian": []}, X) == describe({}, X) == describe("auto", X)
 
 
 def test_one_likelihood_for_all_columns_is_not_mixed():
     X = np.array([[0.0, 2.5], [1.0, 3.0]])
     assert describe({"gaussian": [0, 1]}, X) == describe("gaussian", X) == "gaussian"
-    assert describe({"gaussian": [0]}, X[:, 1:]) == "gaussian"
+    name = "contaminated_gaussian"
+    assert describe({name: [0]}, X[:, 1:]) == describe("auto", X[:, 1:]) == name
     assert isinstance(make_likelihood({"gaussian": [1]}, X), Mixed)
 
 
 def test_rest_is_judged_without_the_named_columns():
     X = np.array([[0.0, 2.5, 4.0], [0.0, 3.0, 0.0], [1.0, 3.5, 0.0]])
-    assert describe({"gaussian": [1]}, X) == {"gaussian": [1], "negative_binomial": [0, 2]}
+    assert describe({"contaminated_gaussian": [1]}, X) == {
+        "contaminated_gaussian": [1],
+        "negative_binomial": [0, 2],
+    }

@@ -227,7 +227,7 @@ def test_fit_recovers_the_parameters_of_two_groups():
     )
     likelihood = {"poisson": [2], "categorical": [3], "negative_binomial": [4]}
     density, found = decoded_means(likelihood, X)
-    assert list(density.likelihood_) == [*likelihood, "bernoulli", "gaussian"]
+    assert list(density.likelihood_) == [*likelihood, "bernoulli", "contaminated_gaussian"]
     means = np.column_stack([X[:, 2], *(X[:, 3] == code for code in range(3)), X[:, [4, 1, 0]]])
     assert_means_of_groups(found, means, second)
     decoded = density.inverse_transform(density.transform(X))

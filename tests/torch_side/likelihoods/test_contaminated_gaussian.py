@@ -1,0 +1,117 @@
+"""Real values, some of which have nothing to do with the others of their row."""
+
+import numpy as np
+import pytest
+import scipy.stats
+import torch
+from skeleton import fitted, log_prob, random_outputs
+from test_gaussian import TestGaussian as GaussianTests
+
+from skvae import VAEDensityEstimator
+from skvae._torch.likelihoods import Bernoulli, ContaminatedGaussian, Gaussian, Mixed
+
+SHARE, SPREAD = ContaminatedGaussian.SHARE, ContaminatedGaussian.SPREAD
+
+
+class TestContaminatedGaussian(GaussianTests):
+    make = ContaminatedGaussian
+
+    def reference(self, likelihood, outputs, X):
+        location, scale = likelihood.location_.numpy(), likelihood.scale_.numpy()
+        mean = outputs[0].numpy() * scale + location
+        deviation = np.sqrt(likelihood.variance(outputs).numpy()) * scale
+        own = scipy.stats.norm(mean, deviation).logpdf(X) + np.log(1 - SHARE)
+        wide = scipy.stats.norm(location, SPREAD * scale).logpdf(X) + np.log(SHARE)
+        return np.logaddexp(own, wide)
+
+    def variance(self, likelihood, outputs):
+        # The mean square, less the square of the mean.
+        mean = outputs[0]
+        square = (1 - SHARE) * (likelihood.variance(outputs) + mean**2) + SHARE * SPREAD**2
+        return (square - ((1 - SHARE) * mean) ** 2) * likelihood.scale_**2
+
+    def test_one_far_value_costs_a_row_less_than_under_a_gaussian(self, X):
+        scores = {}
+        for likelihood in (Gaussian(), ContaminatedGaussian()):
+            _, biases = fitted(likelihood, X)
+            outputs = random_outputs(biases, 1)
+            outputs[1] = outputs[1] - 8  # the network is sure
+            far = likelihood.location_ + likelihood.scale_ * outputs[0]
+            at_mean = log_prob(likelihood, outputs, far.numpy())
+            far[0, 0] += 5 * likelihood.scale_[0]
+            scores[likelihood.name] = at_mean - log_prob(likelihood, outputs, far.numpy())
+        assert scores["gaussian"] > 1000
+        assert scores["contaminated_gaussian"] < 20
+
+    def test_a_far_value_has_no_pull(self, X):
+        likelihood, biases = fitted(ContaminatedGaussian(), X)
+        outputs = [bias[None].requires_grad_() for bias in biases]
+        far = X.mean(axis=0, keepdims=True) + 50 * X.std(axis=0)
+        log_prob(likelihood, outputs, far).sum().backward()
+        spread = X.std(axis=0) > 0
+        for output in outputs:
+            assert np.abs(output.grad.numpy()[0, spread]).max() < 1e-100
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_share_comes_down_to_its_own(mixed):
+    X = np.c_[np.arange(6.0), np.arange(6.0) % 2]
+    likelihood = ContaminatedGaussian()
+    if mixed:
+        groups = {ContaminatedGaussian: np.array([0]), Bernoulli: np.array([1])}
+        likelihood = Mixed(groups)
+    _, outputs = fitted(likelihood, X)
+
+    def share(progress):
+        trained = likelihood.in_training(progress)
+        return (trained.parts[0] if mixed else trained).share
+
+    shares = [share(progress) for progress in (0, 0.5, 1)]
+    assert shares == pytest.approx([0.5, np.sqrt(0.5 * SHARE), SHARE])
+    before = log_prob(likelihood, outputs, X)
+    early = log_prob(likelihood.in_training(0.1), outputs, X)
+    assert (early != before).all()
+    torch.testing.assert_close(log_prob(likelihood, outputs, X), before, rtol=0, atol=0)
+    late = log_prob(likelihood.in_training(1.0), outputs, X)
+    torch.testing.assert_close(late, before)
+
+
+def line_with_strays(rng, n_strays):
+    """Rows on a line of three dimensions, then rows of which a value is somewhere else."""
+    X = rng.randn(400, 1) @ [[1.0, -1.0, 1.0]] + 0.05 * rng.randn(400, 3)
+    strays = X[:n_strays].copy()
+    strays[np.arange(n_strays), rng.randint(3, size=n_strays)] = rng.uniform(-3, 3, size=n_strays)
+    return X, strays
+
+
+def test_learns_of_spoilt_rows_nearly_what_it_learns_without_them():
+    X, strays = line_with_strays(np.random.RandomState(0), 80)
+    losses = {}
+    for likelihood in ("gaussian", "contaminated_gaussian"):
+        density = VAEDensityEstimator(
+            1, likelihood=likelihood, early_stopping=False, max_iter=60, random_state=0
+        )
+        clean, spoilt = (density.fit(rows).score(X) for rows in (X, np.r_[X, strays]))
+        losses[likelihood] = clean - spoilt
+    assert losses["contaminated_gaussian"] < losses["gaussian"] / 3
+
+
+def test_a_trained_network_goes_on_with_the_share_it_came_down_to(monkeypatch):
+    X, _ = line_with_strays(np.random.RandomState(0), 0)
+    seen = []
+    in_training = ContaminatedGaussian.in_training
+
+    def spy(self, progress):
+        seen.append(progress)
+        return in_training(self, progress)
+
+    monkeypatch.setattr(ContaminatedGaussian, "in_training", spy)
+    quick = {"batch_size": 400, "max_iter": 4, "random_state": 0}
+    density = VAEDensityEstimator(early_stopping=False, warm_start=True, **quick).fit(X)
+    assert seen == [0.25, 0.5, 0.75, 1]
+    seen.clear()
+    density.fit(X).partial_fit(X)
+    assert seen == [1] * 5
+    seen.clear()
+    VAEDensityEstimator(early_stopping=True, **quick).fit(X)
+    assert seen == [1] * 4
