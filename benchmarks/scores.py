@@ -11,8 +11,6 @@ All scores but the last three come from the same fit with the default settings:
 - latent: minus the KL divergence of q(z|x) from the prior, what the first has and this has not.
 - regret: how much the ELBO rises when q is fitted to the row alone, by 50 steps of the
   natural gradient; minus that, so that higher is more normal (Xiao, Yan and Amit, 2020).
-- bounded: the ELBO in which no feature counts less than `BOUND` nats below its mean over the
-  training rows, so that one cell alone makes no outlier.
 - trimmed: the ELBO of a second fit without the tenth of the rows of the lowest ELBO.
 - halves: the lower of the ELBOs of two fits, each to a random half of the rows, of which one at
   least has not seen the row.
@@ -33,7 +31,6 @@ from skvae._torch.objective import elbo_gradient, posterior, refine
 
 REGRET_STEPS = 50
 N_FITS = 4
-BOUND = 10
 
 
 def regret(detector, rows):
@@ -60,8 +57,6 @@ def by_halves(train, test, seed):
 def scores(detector, train, test, seed):
     """Each score of the test rows; higher is more normal."""
     explanation = detector.feature_contributions(test)
-    entries = explanation.contributions
-    floor = detector.feature_contributions(train).contributions.mean(axis=0) - BOUND
     elbo = detector.score_samples(test)
     fitted = detector.score_samples(train)
     densest = np.argsort(fitted, kind="stable")[round(0.1 * len(train)) :]
@@ -71,10 +66,9 @@ def scores(detector, train, test, seed):
     ]
     return {
         "elbo": elbo,
-        "reconstruction": entries.sum(axis=1) + explanation.baseline,
+        "reconstruction": explanation.contributions.sum(axis=1) + explanation.baseline,
         "latent": explanation.latent,
         "regret": -regret(detector, np.ascontiguousarray(test)),
-        "bounded": elbo + (np.maximum(entries, floor) - entries).sum(axis=1),
         "halves": by_halves(train, test, seed),
         "trimmed": detector.fit(train[densest]).score_samples(test),
         "ensemble": np.mean([elbo, *(other.score_samples(test) for other in others)], axis=0),

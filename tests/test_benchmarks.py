@@ -391,7 +391,6 @@ def test_scores_are_compared_on_tables(tmp_path):
         "reconstruction",
         "latent",
         "regret",
-        "bounded",
         "halves",
         "trimmed",
         "ensemble",

@@ -39,23 +39,29 @@ class SeenBefore(OutlierMixin, BaseEstimator):
         return np.array([-1.0 if row.tobytes() in self.rows_ else 0.0 for row in X])
 
 
+# Few epochs, which are the same for the checks: the defaults of all estimators are checked too.
+QUICK = {"max_iter": 5}
+
+
 @parametrize_with_checks(
     [
         AutoencoderTransformer(),
-        AutoencoderTransformer(loss="squared_error", hidden_layer_sizes=(), code_activation="relu"),
-        AutoencoderTransformer(early_stopping=True),
+        AutoencoderTransformer(
+            loss="squared_error", hidden_layer_sizes=(), code_activation="relu", **QUICK
+        ),
+        AutoencoderTransformer(early_stopping=True, **QUICK),
         VAEDensityEstimator(),
-        VAEDensityEstimator(likelihood="gaussian"),
-        VAEDensityEstimator(likelihood={"gaussian": [0]}),
-        VAEDensityEstimator(n_importance_samples=5),
-        VAEDensityEstimator(n_prior_components=3),
-        VAEDensityEstimator(early_stopping=True, hidden_layer_sizes=(16, 8)),
+        VAEDensityEstimator(likelihood="gaussian", **QUICK),
+        VAEDensityEstimator(likelihood={"gaussian": [0]}, **QUICK),
+        VAEDensityEstimator(n_importance_samples=5, **QUICK),
+        VAEDensityEstimator(n_prior_components=3, **QUICK),
+        VAEDensityEstimator(early_stopping=True, hidden_layer_sizes=(16, 8), **QUICK),
         VAEImputer(),
-        VAEImputer(add_indicator=True, likelihood={"gaussian": [0]}),
+        VAEImputer(add_indicator=True, likelihood={"gaussian": [0]}, **QUICK),
         VAEOutlierDetector(),
-        VAEOutlierDetector(likelihood="gaussian"),
+        VAEOutlierDetector(likelihood="gaussian", **QUICK),
         VAEOutlierDetector(contamination=0.1),
-        VAEOutlierDetector(n_importance_samples=5),
+        VAEOutlierDetector(n_importance_samples=5, **QUICK),
         OutlierClassifier(IsolationForest(random_state=0)),
         OutlierClassifier(VAEOutlierDetector(random_state=0)),
         OutlierClassifier(IsolationForest(random_state=0), fit_on="inliers"),
@@ -77,12 +83,12 @@ def test_promise_01_scikit_learn_checks_pass(estimator, check):
 
 @parametrize_with_checks(
     [
-        AutoencoderTransformer(loss="binary_cross_entropy"),
-        VAEDensityEstimator(likelihood="bernoulli"),
-        VAEDensityEstimator(likelihood="bernoulli", n_importance_samples=5),
-        VAEOutlierDetector(likelihood="bernoulli", contamination=0.1),
-        VAEDensityEstimator(likelihood={"bernoulli": [0]}),
-        VAEOutlierDetector(likelihood={"bernoulli": [0]}, contamination=0.1),
+        AutoencoderTransformer(loss="binary_cross_entropy", **QUICK),
+        VAEDensityEstimator(likelihood="bernoulli", **QUICK),
+        VAEDensityEstimator(likelihood="bernoulli", n_importance_samples=5, **QUICK),
+        VAEOutlierDetector(likelihood="bernoulli", contamination=0.1, **QUICK),
+        VAEDensityEstimator(likelihood={"bernoulli": [0]}, **QUICK),
+        VAEOutlierDetector(likelihood={"bernoulli": [0]}, contamination=0.1, **QUICK),
     ]
 )
 def test_promise_01_scikit_learn_checks_pass_in_the_unit_interval(estimator, check, monkeypatch):
@@ -93,10 +99,10 @@ def test_promise_01_scikit_learn_checks_pass_in_the_unit_interval(estimator, che
 
 @parametrize_with_checks(
     [
-        VAEDensityEstimator(likelihood="poisson"),
-        VAEDensityEstimator(likelihood="multinomial"),
-        VAEOutlierDetector(likelihood="negative_binomial"),
-        VAEOutlierDetector(likelihood={"categorical": [0]}, contamination=0.1),
+        VAEDensityEstimator(likelihood="poisson", **QUICK),
+        VAEDensityEstimator(likelihood="multinomial", **QUICK),
+        VAEOutlierDetector(likelihood="negative_binomial", **QUICK),
+        VAEOutlierDetector(likelihood={"categorical": [0]}, contamination=0.1, **QUICK),
     ]
 )
 def test_promise_01_scikit_learn_checks_pass_on_counts(estimator, check, monkeypatch):
