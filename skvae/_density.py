@@ -122,7 +122,8 @@ class VAEDensityEstimator(
         - "contaminated_gaussian": the same, but a hundredth of the values comes from a normal
           distribution of twice the column's standard deviation, whatever z is [8]_. So a value that
           does not fit makes a row improbable only so far, and does not bend the network. Where no
-          rows are held out `fit` starts from half of the values, and comes down to a hundredth.
+          rows are held out `fit` starts from half of the values, and comes down to a hundredth in
+          the first half of `max_iter` epochs; it stops by `tol` only after these.
         - "poisson": counts, integers from 0 to 1e8, whose variance is their mean.
         - "negative_binomial": counts whose variance m + m² / r is larger than their mean m.
         - "multinomial": a row's counts given their sum, of which it says nothing. An empty row
@@ -193,6 +194,7 @@ class VAEDensityEstimator(
         The likelihood used, or the columns of each.
     loss_curve_ : list of float
         Minus the mean bound of the training rows in each epoch, in nats: the sum of the next two.
+        While the share of contaminated values comes down, that of the epoch's share.
     reconstruction_curve_ : list of float
         Mean of -log p(x|z) in each epoch, in nats; with several draws, what is left of the loss.
     kl_curve_ : list of float

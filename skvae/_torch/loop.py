@@ -27,8 +27,8 @@ AVERAGED_EPOCHS = 5
 # How many times faster than others the weights decay that make a variance depend on the row.
 VARIANCE_DECAY = 100
 
-# Rows of a table, their noise and the share of the training that is over, to the terms of their
-# loss, each (n_rows,).
+# Rows of a table, their noise and how far annealing has come, to the terms of their loss, each
+# (n_rows,).
 RowLosses = Callable[[Table, Noise, float], tuple[Tensor, ...]]
 
 
@@ -140,7 +140,7 @@ def train(
     batch_size: int,
     max_iter: int,
     plateau: Plateau,
-    progresses: bool = False,
+    n_annealed: int = 0,
     validate: Callable[[], float] | None = None,
     checkpoint: Checkpoint | None = None,
     ranks: Ranks = ALONE,
@@ -148,12 +148,12 @@ def train(
 ) -> History:
     """Train in place for at most `max_iter` epochs on the sum of the terms of `row_losses`.
 
-    These are told the share of the epochs that are over if the training `progresses`, otherwise 1.
     An epoch is an iteration over `tables`. With a checkpoint the state is saved after each epoch,
     and training goes on from the one that was saved before. Of several ranks the first one saves
     it, and all go on from it.
 
-    Training stops on a plateau of the loss; with `validate`, on a plateau of what that returns when
+    Training is annealed for `n_annealed` epochs: the terms are told how far these have come. After
+    that it stops on a plateau of the loss; with `validate`, on a plateau of what that returns when
     the network has the moving average of its weights, and the best average comes back. Ctrl-C stops
     early, with a warning, unless there are several ranks.
 
@@ -186,7 +186,7 @@ def train(
         for epoch in bar:
             if plateau.is_over:
                 break
-            progress = epoch / max_iter if progresses else 1.0
+            progress = min(1.0, epoch / max(1, n_annealed))
             terms = train_epoch(
                 row_losses, tables, optimizer, generator, batch_size, progress, ranks
             )
@@ -204,7 +204,8 @@ def train(
                     best_state = average
                 network.load_state_dict(live)
             bar.set_postfix(loss=f"{loss:.4g}")
-            plateau.update(loss)
+            if progress == 1:  # until then each epoch has a loss of its own
+                plateau.update(loss)
             if checkpoint is not None:
                 checkpoint.save(
                     {

@@ -76,6 +76,28 @@ def test_plateau_counts_epochs_without_improvement():
     ]
 
 
+def test_no_plateau_is_seen_before_annealing_is_over():
+    network, X, _, optimizer, _ = linear_problem(10)
+    seen = []
+
+    def same_loss(rows, noise, progress):
+        seen.append(progress)
+        return (0 * network(torch.from_numpy(rows))[:, 0] + 1,)
+
+    train(
+        network,
+        same_loss,
+        [X],
+        optimizer=optimizer,
+        generator=Generator().manual_seed(0),
+        batch_size=10,
+        max_iter=20,
+        plateau=Plateau(0.1, 2),
+        n_annealed=4,
+    )
+    assert seen == [0.25, 0.5, 0.75, 1, 1, 1]
+
+
 def test_the_curve_is_the_mean_over_rows_of_each_term():
     network, X, row_losses, _, _ = linear_problem(50)
     still = make_optimizer(network, "sgd", 1e-300, 0.0)

@@ -19,8 +19,8 @@ class ContaminatedGaussian(Gaussian):
     share e = `SHARE` (Tukey, 1960; in a VAE, Eduardo et al., 2020). A value that does not fit is
     then improbable only so far, and cannot bend the network.
 
-    Training starts from a larger share, which comes down evenly in its logarithm: the network first
-    learns what most values have in common, and that stays.
+    Training is annealed: it starts from a larger share, whose logarithm comes down evenly. So the
+    network first learns what most values have in common, and that stays.
     """
 
     name = "contaminated_gaussian"

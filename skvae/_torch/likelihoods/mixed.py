@@ -66,8 +66,11 @@ class Mixed(Likelihood):
         return [bias for outputs in biases for bias in outputs]
 
     def in_training(self, progress: float) -> Mixed:
+        parts = [part.in_training(progress) for part in self.parts]
+        if parts == self.parts:
+            return self
         likelihood = copy.copy(self)
-        likelihood.parts = [part.in_training(progress) for part in self.parts]
+        likelihood.parts = parts
         return likelihood
 
     def variances(self) -> list[int]:
