@@ -25,7 +25,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, DocumentationLink, Base
 
     Parameters
     ----------
-    n_components : int, default=8
+    n_components : int, default=16
         Number of latent dimensions.
     hidden_layer_sizes : array-like of int of shape (n_layers,), default=(128,)
         Sizes of the encoder's hidden layers; the decoder mirrors them. () for none.
@@ -56,7 +56,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, DocumentationLink, Base
         Largest number of epochs.
     tol : float, default=1e-4
         Training stops when the loss has not fallen by more than `tol` nats in `n_iter_no_change`
-        epochs.
+        epochs. With contaminated Gaussian features it does so only where rows are held out.
     n_iter_no_change : int, default=50
         See `tol`.
     early_stopping : bool or "auto", default="auto"
@@ -124,7 +124,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, DocumentationLink, Base
 
     def __init__(
         self,
-        n_components=8,
+        n_components=16,
         *,
         hidden_layer_sizes=(128,),
         activation="relu",

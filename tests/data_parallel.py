@@ -27,7 +27,7 @@ OPTIONS = {
 # Parameters of the fits that are compared with one process.
 CASES = {
     "zeros and ones": {},
-    "real values": {"likelihood": "gaussian"},
+    "real values": {"likelihood": "contaminated_gaussian"},
     "several draws": {"n_training_draws": 3, "solver": "sgd", "learning_rate_init": 1e-3},
     "a row a batch": {"batch_size": 1, "max_iter": 1},
     "batches in pieces": {"batch_size": 240},

@@ -355,7 +355,7 @@ class DensityModel(Model):
 
     def n_annealed(self, options: TrainingOptions) -> int:
         anneals = self.likelihood.in_training(0.0) is not self.likelihood
-        return options.max_iter // 2 if anneals else 0
+        return options.max_iter if anneals else 0
 
     def variance_weights(self) -> list[nn.Parameter]:
         _, outputs = self.network.feature_layers()

@@ -19,8 +19,8 @@ class ContaminatedGaussian(Gaussian):
     share e = `SHARE` (Tukey, 1960; in a VAE, Eduardo et al., 2020). A value that does not fit is
     then improbable only so far, and cannot bend the network.
 
-    Training is annealed: it starts from a larger share, whose logarithm comes down evenly. So the
-    network first learns what most values have in common, and that stays.
+    Annealed training starts from `FIRST_SHARE`, and the logarithm of the share comes down evenly.
+    So the network first learns what most values have in common, and that stays.
     """
 
     name = "contaminated_gaussian"
