@@ -123,7 +123,7 @@ class VAEDensityEstimator(
           distribution of twice the column's standard deviation, whatever z is [8]_. So a value that
           does not fit makes a row improbable only so far, and does not bend the network. Where no
           rows are held out `fit` starts from half of the values, and comes down to a hundredth in
-          the last of `max_iter` epochs.
+          the last of `max_iter` epochs. Scores are of a hundredth, whenever it stops.
         - "poisson": counts, integers from 0 to 1e8, whose variance is their mean.
         - "negative_binomial": counts whose variance m + m² / r is larger than their mean m.
         - "multinomial": a row's counts given their sum, of which it says nothing. An empty row
@@ -170,8 +170,7 @@ class VAEDensityEstimator(
         Largest number of epochs.
     tol : float, default=1e-4
         Training stops when the loss (see `early_stopping`) has not fallen by more than `tol` nats
-        in `n_iter_no_change` epochs. With contaminated Gaussian features it does so only where rows
-        are held out.
+        in `n_iter_no_change` epochs.
     n_iter_no_change : int, default=20
         See `tol`.
     early_stopping : bool or "auto", default="auto"

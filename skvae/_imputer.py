@@ -56,7 +56,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, DocumentationLink, Base
         Largest number of epochs.
     tol : float, default=1e-4
         Training stops when the loss has not fallen by more than `tol` nats in `n_iter_no_change`
-        epochs. With contaminated Gaussian features it does so only where rows are held out.
+        epochs.
     n_iter_no_change : int, default=50
         See `tol`.
     early_stopping : bool or "auto", default="auto"

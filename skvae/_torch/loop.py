@@ -140,7 +140,7 @@ def train(
     batch_size: int,
     max_iter: int,
     plateau: Plateau,
-    n_annealed: int = 0,
+    anneals: bool = False,
     validate: Callable[[], float] | None = None,
     checkpoint: Checkpoint | None = None,
     ranks: Ranks = ALONE,
@@ -152,8 +152,9 @@ def train(
     and training goes on from the one that was saved before. Of several ranks the first one saves
     it, and all go on from it.
 
-    Training is annealed for `n_annealed` epochs: the terms are told how far these have come. After
-    that it stops on a plateau of the loss; with `validate`, on a plateau of what that returns when
+    With `anneals` the terms are told which share of the epochs is over; otherwise 1.
+
+    Training stops on a plateau of the loss; with `validate`, on a plateau of what that returns when
     the network has the moving average of its weights, and the best average comes back. Ctrl-C stops
     early, with a warning, unless there are several ranks.
 
@@ -186,7 +187,7 @@ def train(
         for epoch in bar:
             if plateau.is_over:
                 break
-            progress = min(1.0, epoch / max(1, n_annealed))
+            progress = epoch / max_iter if anneals else 1.0
             terms = train_epoch(
                 row_losses, tables, optimizer, generator, batch_size, progress, ranks
             )
@@ -204,8 +205,7 @@ def train(
                     best_state = average
                 network.load_state_dict(live)
             bar.set_postfix(loss=f"{loss:.4g}")
-            if progress == 1:  # until then each epoch has a loss of its own
-                plateau.update(loss)
+            plateau.update(loss)
             if checkpoint is not None:
                 checkpoint.save(
                     {

@@ -222,7 +222,7 @@ class Model(ABC):
             max_iter=options.max_iter,
             plateau=Plateau(options.tol, options.n_iter_no_change),
             # Held-out rows know best when to stop, and a trained network has begun already.
-            n_annealed=0 if X_val is not None or self.history.terms else self.n_annealed(options),
+            anneals=X_val is None and not self.history.terms,
             validate=None if X_val is None else self._make_validate(X_val, ranks),
             checkpoint=checkpoint,
             ranks=ranks,
@@ -252,10 +252,6 @@ class Model(ABC):
             options.alpha,
             self.variance_weights(),
         )
-
-    def n_annealed(self, options: TrainingOptions) -> int:
-        """Epochs at the beginning of a training whose loss is another, each nearer to the last."""
-        return 0
 
     def variance_weights(self) -> list[nn.Parameter]:
         """Weights that make the variance of a feature depend on the row."""
@@ -352,10 +348,6 @@ class DensityModel(Model):
                 "X has missing values, but the model was fitted on rows without any, and its "
                 "features depend on those before them. Fit with autoregressive=False."
             )
-
-    def n_annealed(self, options: TrainingOptions) -> int:
-        anneals = self.likelihood.in_training(0.0) is not self.likelihood
-        return options.max_iter if anneals else 0
 
     def variance_weights(self) -> list[nn.Parameter]:
         _, outputs = self.network.feature_layers()

@@ -76,26 +76,27 @@ def test_plateau_counts_epochs_without_improvement():
     ]
 
 
-def test_no_plateau_is_seen_before_annealing_is_over():
-    network, X, _, optimizer, _ = linear_problem(10)
+@pytest.mark.parametrize("anneals", [False, True])
+def test_annealing_is_told_how_far_it_has_come(anneals):
+    network, X, row_losses, optimizer, _ = linear_problem(10)
     seen = []
 
-    def same_loss(rows, noise, progress):
+    def recording(rows, noise, progress):
         seen.append(progress)
-        return (0 * network(torch.from_numpy(rows))[:, 0] + 1,)
+        return row_losses(rows)
 
     train(
         network,
-        same_loss,
+        recording,
         [X],
         optimizer=optimizer,
         generator=Generator().manual_seed(0),
         batch_size=10,
-        max_iter=20,
-        plateau=Plateau(0.1, 2),
-        n_annealed=4,
+        max_iter=4,
+        plateau=Plateau(0.0, 9),
+        anneals=anneals,
     )
-    assert seen == [0.25, 0.5, 0.75, 1, 1, 1]
+    assert seen == ([0.25, 0.5, 0.75, 1] if anneals else [1] * 4)
 
 
 def test_the_curve_is_the_mean_over_rows_of_each_term():

@@ -138,7 +138,7 @@ class Likelihood(ABC):
         """
 
     def in_training(self, progress: float) -> Likelihood:
-        """What to train on when annealing has come so far, from 0 to 1; this one if it has none."""
+        """What to train on when annealing has come so far, from 0 to 1: after it, the same."""
         return self
 
     def variances(self) -> list[int]:

@@ -66,11 +66,8 @@ class Mixed(Likelihood):
         return [bias for outputs in biases for bias in outputs]
 
     def in_training(self, progress: float) -> Mixed:
-        parts = [part.in_training(progress) for part in self.parts]
-        if parts == self.parts:
-            return self
         likelihood = copy.copy(self)
-        likelihood.parts = parts
+        likelihood.parts = [part.in_training(progress) for part in self.parts]
         return likelihood
 
     def variances(self) -> list[int]:

@@ -108,7 +108,7 @@ def test_a_trained_network_goes_on_with_the_share_it_came_down_to(monkeypatch):
     monkeypatch.setattr(ContaminatedGaussian, "in_training", spy)
     quick = {"batch_size": 400, "max_iter": 4, "random_state": 0}
     density = VAEDensityEstimator(early_stopping=False, warm_start=True, **quick).fit(X)
-    assert [progress for progress in seen if progress] == [0.25, 0.5, 0.75, 1]
+    assert seen == [0.25, 0.5, 0.75, 1]
     seen.clear()
     density.fit(X).partial_fit(X)
     assert seen == [1] * 5
