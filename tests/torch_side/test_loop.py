@@ -43,19 +43,24 @@ def test_pieces_of_a_batch_add_up_to_one_step(monkeypatch):
     torch.testing.assert_close(*weights, rtol=1e-12, atol=1e-12)
 
 
-def run(n_rows=50, max_iter=500, plateau=None, validate=None):
-    network, X, row_losses, optimizer, _ = linear_problem(n_rows)
-    history = train(
+def trained(network, X, row_losses, optimizer, **options):
+    """Losses of the epochs of a training in batches of 10 rows."""
+    generator = Generator().manual_seed(0)
+    return train(
         network,
         row_losses,
         [X],
         optimizer=optimizer,
-        generator=Generator().manual_seed(0),
+        generator=generator,
         batch_size=10,
-        max_iter=max_iter,
-        plateau=plateau or Plateau(1e-6, 5),
-        validate=validate,
+        **options,
     )
+
+
+def run(n_rows=50, max_iter=500, plateau=None, validate=None):
+    network, *problem, _ = linear_problem(n_rows)
+    plateau = plateau or Plateau(1e-6, 5)
+    history = trained(network, *problem, max_iter=max_iter, plateau=plateau, validate=validate)
     return network, history
 
 
@@ -85,17 +90,8 @@ def test_annealing_is_told_how_far_it_has_come(anneals):
         seen.append(progress)
         return row_losses(rows)
 
-    train(
-        network,
-        recording,
-        [X],
-        optimizer=optimizer,
-        generator=Generator().manual_seed(0),
-        batch_size=10,
-        max_iter=4,
-        plateau=Plateau(0.0, 9),
-        anneals=anneals,
-    )
+    plateau = Plateau(0.0, 9)
+    trained(network, X, recording, optimizer, max_iter=4, plateau=plateau, anneals=anneals)
     assert seen == ([0.25, 0.5, 0.75, 1] if anneals else [1] * 4)
 
 
@@ -120,16 +116,9 @@ def test_validation_brings_back_the_best_epoch():
         states.append(network.weight.detach().clone())
         return next(losses)
 
-    history = train(
-        network,
-        row_losses,
-        [X],
-        optimizer=optimizer,
-        generator=Generator().manual_seed(0),
-        batch_size=10,
-        max_iter=50,
-        plateau=Plateau(0.0, 3),
-        validate=validate,
+    plateau = Plateau(0.0, 3)
+    history = trained(
+        network, X, row_losses, optimizer, max_iter=50, plateau=plateau, validate=validate
     )
     assert history.validation == [3.0, 1.0, 2.0, 2.0, 2.0]
     assert torch.equal(network.weight, states[1])
