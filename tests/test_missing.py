@@ -393,7 +393,7 @@ def test_imputes_better_than_means(real_rows):
     X = with_holes(real_rows)
     errors = [
         ((imputer.fit_transform(X) - real_rows) / real_rows.std(axis=0))[np.isnan(X)]
-        for imputer in (VAEImputer(random_state=0), SimpleImputer())
+        for imputer in (VAEImputer(early_stopping=False, random_state=0), SimpleImputer())
     ]
     ours, means = ((error**2).mean() for error in errors)
-    assert ours < 0.8 * means
+    assert ours < 0.7 * means
