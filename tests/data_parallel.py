@@ -82,7 +82,8 @@ def results(density, case):
 
 
 def fit(case, **options):
-    density = VAEDensityEstimator(**OPTIONS | CASES.get(case, {}) | options)
+    device = {"device": sys.argv[2]}
+    density = VAEDensityEstimator(**OPTIONS | CASES.get(case, {}) | device | options)
     return density.fit(**arguments(case, shard(case)), process_group=dist.group.WORLD)
 
 
@@ -107,7 +108,7 @@ def resumed(path):
             raise KeyboardInterrupt
         return train_epoch(*arguments)
 
-    density = VAEDensityEstimator(**OPTIONS | {"random_state": None})
+    density = VAEDensityEstimator(**OPTIONS | {"random_state": None, "device": sys.argv[2]})
     group = {"checkpoint": path, "process_group": dist.group.WORLD}
     try:
         with mock.patch.object(loop, "train_epoch", end):

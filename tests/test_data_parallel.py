@@ -15,12 +15,15 @@ from skvae import VAEDensityEstimator
 from skvae._torch.ranks import ALONE, Noise
 
 
-@pytest.fixture(scope="module")
-def found(tmp_path_factory):
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+
+
+@pytest.fixture(scope="module", params=["cpu", pytest.param("cuda", marks=needs_cuda)])
+def found(request, tmp_path_factory):
     """Results of both ranks."""
     folder = tmp_path_factory.mktemp("ranks")
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command += ["--nproc-per-node", "2", data_parallel.__file__, str(folder)]
+    command += ["--nproc-per-node", "2", data_parallel.__file__, str(folder), request.param]
     subprocess.run(command, check=True, cwd=Path(__file__).parents[1], timeout=300)
     return [np.load(folder / f"{rank}.npy", allow_pickle=True).item() for rank in (0, 1)]
 

@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 
 from skvae import AutoencoderTransformer, VAEDensityEstimator
 from skvae._density import LIKELIHOODS
@@ -63,3 +64,26 @@ def test_gpu_and_cpu_reconstruct_alike(loss, sparse_rows):
     errors = autoencoder.reconstruction_error(sparse_rows)
     autoencoder.set_params(device="cpu")
     np.testing.assert_allclose(autoencoder.reconstruction_error(sparse_rows), errors, rtol=1e-9)
+
+
+@needs_cuda
+@pytest.mark.parametrize("options", [{}, {"n_negative_samples": 10}, {"autoregressive": True}])
+def test_fit_on_a_gpu_is_repeatable(options, sparse_rows):
+    density = VAEDensityEstimator(device="cuda", random_state=0, max_iter=5, **options)
+    scores = [density.fit(sparse_rows).score_samples(sparse_rows) for _ in range(3)]
+    np.testing.assert_array_equal(scores[1], scores[0])
+    np.testing.assert_array_equal(scores[2], scores[0])
+
+
+@needs_cuda
+def test_nccl_trains_as_no_group_does(sparse_rows):
+    density = VAEDensityEstimator(
+        device="cuda", random_state=0, max_iter=5, early_stopping=False, autoregressive=False
+    )
+    expected = density.fit(sparse_rows).score_samples(sparse_rows)
+    dist.init_process_group("nccl", store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        density.fit(sparse_rows, process_group=dist.group.WORLD)
+    finally:
+        dist.destroy_process_group()
+    np.testing.assert_allclose(density.score_samples(sparse_rows), expected, rtol=1e-5)
