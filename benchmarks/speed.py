@@ -18,6 +18,8 @@ that are not installed are left out. The parts:
 - scores: rows scored a second. The floor is the decoder's product in float64 and its softplus for
   each draw.
 - disk: peak megabytes of a fresh process that trains for one epoch on blocks from files.
+- devices: seconds of an epoch and rows scored a second on the CPU and on the GPU, and how far apart
+  the scores are; left out where PyTorch finds no GPU.
 """
 
 import argparse
@@ -381,6 +383,56 @@ def compare_scores(X, options, threads):
     print_table(f"Rows scored, threads: {threads}", ["program", "rows a second"], table)
 
 
+def scored_rows(density, rows, n_importance_samples, repeats):
+    """Rows that are scored in a second."""
+    density.set_params(n_importance_samples=n_importance_samples).score_samples(rows[:10])
+    taken = [seconds(lambda: density.score_samples(rows)) for _ in range(repeats)]
+    return rows.shape[0] / np.median(taken)
+
+
+def compare_devices(X, options, threads):
+    """Table of epochs and scores on the CPU and on the GPU."""
+    if not torch.cuda.is_available():
+        print("devices are left out: PyTorch finds no GPU")
+        return
+    rng = np.random.RandomState(0)
+    n_rows = options.rows
+    tables = {
+        "words": (X, {"n_negative_samples": None}),
+        "100,000 words": (make_table(n_rows, 100_000, N_STORED), {}),
+        "500 real columns": (
+            rng.randn(n_rows, 20) @ rng.randn(20, 500) + rng.randn(n_rows, 500),
+            {},
+        ),
+    }
+    rows = []
+    for name, (table, parameters) in tables.items():
+        for batch_size in (BATCH_SIZE, 8 * BATCH_SIZE):
+            shared = OURS | parameters | {"batch_size": batch_size}
+            programs = {
+                device: lambda max_iter, shared=shared, device=device: VAEDensityEstimator(
+                    **shared, max_iter=max_iter, device=device
+                )
+                for device in ("cpu", "cuda")
+            }
+            found = epoch_seconds(programs, table, options.repeats)
+            density = programs["cuda"](1).fit(table)
+            scores = {
+                device: density.set_params(device=device).score_samples(table[:512])
+                for device in programs
+            }
+            apart = np.abs(scores["cuda"] / scores["cpu"] - 1).max()
+            for device, epoch in found.items():
+                density.set_params(device=device)
+                speeds = [scored_rows(density, table[:512], k, options.repeats) for k in (1, 100)]
+                cells = [f"{epoch:.3f}", *(f"{speed:.0f}" for speed in speeds), f"{apart:.0e}"]
+                rows.append([name, batch_size, device, *cells])
+    title = f"{torch.cuda.get_device_name()} and a CPU with {threads} threads"
+    header = ["table", "batch", "device", "seconds an epoch", "rows a second, ELBO"]
+    header += ["rows a second, 100 importance samples", "largest relative difference of scores"]
+    print_table(title, header, rows)
+
+
 def compare_disk(options, threads):
     """Table of the peak memory of an epoch on blocks from files."""
     rows = []
@@ -442,7 +494,7 @@ def main():
     parser.add_argument("--words", nargs="+", type=int, default=[1000, 10_000, 100_000])
     parser.add_argument("--disk-rows", type=int, default=1_000_000)
     parser.add_argument("--figure", help="file for the figure of the vocabulary's growth")
-    parts = ["epochs", "elbo", "rounding", "words", "scores", "disk"]
+    parts = ["epochs", "elbo", "rounding", "words", "scores", "disk", "devices"]
     parser.add_argument("--only", nargs="+", choices=parts, default=parts)
     parser.add_argument("--task", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -464,6 +516,8 @@ def main():
             compare_scores(X, options, threads)
         if "disk" in options.only:
             compare_disk(options, threads)
+        if "devices" in options.only:
+            compare_devices(X, options, threads)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from skvae.datasets import make_messages
 
@@ -422,3 +423,5 @@ def test_speed_is_compared_in_one_run(tmp_path):
     assert [row[1] for row in rows if row[0] == "500"] == ["auto", "all", "3000"]
     assert [row[0] for row in rows if row[0] in ("1000", "4000")] == ["1000", "4000"]
     assert (tmp_path / "words.png").stat().st_size > 5000
+    if not torch.cuda.is_available():
+        assert "devices are left out" in printed

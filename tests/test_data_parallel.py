@@ -14,7 +14,6 @@ from data_parallel import CASES, N_FIRST, OPTIONS, arguments, in_float64, table
 from skvae import VAEDensityEstimator
 from skvae._torch.ranks import ALONE, Noise
 
-
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 
 

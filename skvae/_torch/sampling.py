@@ -114,7 +114,10 @@ class FeatureRows:
             columns, places = every.unique(return_inverse=True)
             rows = self.whole.detach().index_select(0, columns)
             gradient = torch.zeros_like(rows)
-            gradient.index_add_(0, places, torch.cat([part for _, _, part in self.parts]))
+            # Piece by piece, in which no column is twice: the order of sums is that of the pieces.
+            each = places.split([len(columns) for columns, _, _ in self.parts])
+            for part_places, (_, _, part) in zip(each, self.parts, strict=True):
+                gradient.index_add_(0, part_places, part)
         self.parts = []
         if self.decay:
             share = self.share.index_select(0, columns).to(rows)
