@@ -275,8 +275,10 @@ class Node:
             self.wrong(key, f"a number from {low} to {high}")
         return float(value)
 
-    def choice(self, key: str, options: Sequence[Any]) -> Any:
-        """Read one of the options."""
+    def choice(self, key: str, options: Sequence[Any], default: Any = None) -> Any:
+        """Read one of the options, or take the default of one that is missing."""
+        if key not in self.fields and default is not None:
+            return default
         value = self.value(key)
         if not any(type(value) is type(option) and value == option for option in options):
             self.wrong(key, f"one of {shown(list(options))}")

@@ -138,6 +138,41 @@ def test_values_may_be_missing_for_the_first_time_when_a_row_is_scored(table, re
     assert np.isfinite(scores).all()
 
 
+def test_missing_is_not_taken_for_the_mean():
+    rng = np.random.RandomState(0)
+    X = rng.randn(600, 1) + 0.3 * rng.randn(600, 2)
+    density = VAEDensityEstimator(1, early_stopping=False, random_state=0).fit(with_holes(X))
+    mean = np.nanmean(with_holes(X), axis=0)
+    at_mean, missing, known = density.transform(
+        [[mean[0], mean[1] + 2], [nan, mean[1] + 2], mean + 2]
+    )
+    # Two values that contradict each other place a row half-way, one alone nearly where it says.
+    assert at_mean / known == pytest.approx(0.5, abs=0.15)
+    assert missing / known == pytest.approx(1, abs=0.15)
+
+
+@pytest.mark.parametrize("hidden_layer_sizes", [(), (8,)])
+def test_what_was_never_missing_in_training_reads_as_its_mean_when_it_is(hidden_layer_sizes):
+    rng = np.random.RandomState(0)
+    X = rng.randn(100, 1) + rng.randn(100, 3)
+    mean = X[:, 2].mean()
+    X[:30, 0] = nan
+    density = VAEDensityEstimator(hidden_layer_sizes=hidden_layer_sizes, **QUICK).fit(X)
+    codes = density.transform([[1.0, 2.0, nan], [1.0, 2.0, mean]])
+    np.testing.assert_allclose(codes[0], codes[1], rtol=1e-9)
+    first = density.transform([[nan, 2.0, 1.0], [np.nanmean(X[:, 0]), 2.0, 1.0]])
+    assert np.abs(first[0] - first[1]).max() > 1e-3
+
+
+def test_dense_rows_with_holes_train_a_density_of_sparse_rows(binary_rows):
+    density = VAEDensityEstimator(autoregressive=False, **QUICK).fit(with_holes(binary_rows))
+    np.testing.assert_allclose(
+        density.score_samples(sp.csr_matrix(binary_rows)),
+        density.score_samples(binary_rows),
+        rtol=1e-12,
+    )
+
+
 def test_autoregressive_density_refuses_missing_values(binary_rows):
     X = with_holes(binary_rows)
     with pytest.raises(ValueError, match="values are missing.*autoregressive='auto'"):

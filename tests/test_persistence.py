@@ -664,6 +664,8 @@ HOSTILE = [
     ("detector", "d/estimator/density/noise_seed", -1, "noise_seed is -1"),
     ("detector", "d/estimator/density/noise_seed", 2**32, "noise_seed is 4294967296"),
     ("detector", "d/estimator/density/n_rows_seen", -1, "n_rows_seen is -1"),
+    ("detector", "d/estimator/density/indicators", 1, "indicators is 1, not one of"),
+    ("detector", "d/estimator/density/indicators", True, "(4, 3), not float32 and (8, 3)"),
     ("detector", "d/estimator/density/autoregression", True, "which only Bernoulli features have"),
     ("detector", "d/estimator/density/likelihood", {}, "likelihood is {}, not a list"),
     ("detector", "d/estimator/density/likelihood", [], "no likelihood, or one twice"),

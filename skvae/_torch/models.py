@@ -336,6 +336,7 @@ class DensityModel(Model):
             activation,
             biases,
             generator,
+            n_indicators=X.shape[1] if has_missing(X) else 0,
             autoregressive=use_autoregression(autoregressive, self.likelihood, X),
             n_prior_components=n_prior_components,
         )

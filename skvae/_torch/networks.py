@@ -247,6 +247,10 @@ class VAE(EncoderDecoder):
 
     What the outputs mean is the likelihood's business. With `autoregressive` the first output gains
     what each feature owes to those before it (see `shift`). The prior is N(0, I), or learned.
+
+    With `n_indicators` the encoder reads as many values more, behind the inputs, which say what is
+    missing (Collier et al., 2020). Their weights start from zero: what was never missing in
+    training says nothing when it is.
     """
 
     autoregression: Autoregression | None
@@ -261,10 +265,14 @@ class VAE(EncoderDecoder):
         output_biases: Sequence[np.ndarray],
         generator: Generator,
         *,
+        n_indicators: int = 0,
         autoregressive: bool = False,
         n_prior_components: int = 1,
     ):
-        super().__init__(n_inputs, n_components, hidden_layer_sizes, activation, generator)
+        super().__init__(
+            n_inputs + n_indicators, n_components, hidden_layer_sizes, activation, generator
+        )
+        self.n_indicators = n_indicators
         self.mean = Linear(self.n_code_inputs, n_components, generator)
         self.log_variance = Linear(self.n_code_inputs, n_components, generator)
         self.outputs = nn.ModuleList(
@@ -277,6 +285,8 @@ class VAE(EncoderDecoder):
         self.prior = None
         if n_prior_components > 1:
             self.prior = MixturePrior(n_prior_components, n_components, generator)
+        for layer in self.feature_layers()[0]:
+            nn.init.zeros_(layer.weight[n_inputs:])
 
     def feature_layers(self) -> tuple[list[Linear], list[Output]]:
         """Layers that read the features and those that write them, a row of weights for each."""

@@ -58,7 +58,11 @@ def posterior(network: VAE, likelihood: Likelihood, x: Batch) -> Posterior:
 
     Of a row that says nothing, N(0, I): the prior and its exact posterior, where none is learned.
     """
-    mean, log_variance = network.encode(likelihood.inputs(x))
+    inputs = likelihood.inputs(x)
+    if network.n_indicators and isinstance(x, Tensor):  # nothing is missing from CSR rows
+        assert isinstance(inputs, Tensor)
+        inputs = torch.cat([inputs, x.isnan().to(inputs)], -1)
+    mean, log_variance = network.encode(inputs)
     empty = likelihood.is_empty(x)
     if empty is not None:
         mean, log_variance = (t.masked_fill(empty[:, None], 0) for t in (mean, log_variance))

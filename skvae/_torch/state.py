@@ -123,6 +123,7 @@ def describe_density(model: DensityModel, arrays: Arrays) -> dict[str, Any]:
     autoregressive = model.network.autoregression is not None
     return {
         "likelihood": describe_likelihood(model.likelihood, arrays),
+        "indicators": model.network.n_indicators > 0,
         "autoregression": autoregressive,
         "noise_seed": model.noise_seed,
         # Nothing but the training of an autoregression asks for it.
@@ -134,6 +135,7 @@ def restore_density(node: Node, n_features: int, architecture: dict[str, Any]) -
     """Model that `describe_density` described."""
     model = DensityModel.__new__(DensityModel)
     likelihood, widths = restore_likelihood(node.children("likelihood"), n_features)
+    indicators = node.choice("indicators", [False, True], False)
     autoregressive = node.choice("autoregression", [False, True])
     if autoregressive and type(likelihood) is not Bernoulli:
         refuse("it has an autoregression, which only Bernoulli features have")
@@ -145,6 +147,7 @@ def restore_density(node: Node, n_features: int, architecture: dict[str, Any]) -
             architecture["activation"],
             [np.zeros(width, np.float32) for width in widths],
             Generator(),
+            n_indicators=n_features if indicators else 0,
             autoregressive=autoregressive,
             n_prior_components=architecture["n_prior_components"],
         )
