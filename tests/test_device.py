@@ -9,6 +9,7 @@ import torch.distributed as dist
 
 from skvae import AutoencoderTransformer, VAEDensityEstimator
 from skvae._density import LIKELIHOODS
+from skvae._torch import sparse
 from skvae._torch.device import scoring_device, training_device
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
@@ -21,6 +22,19 @@ def test_auto_takes_what_there_is():
     assert training_device("auto").type == expected
     assert scoring_device("auto").type == expected
     assert training_device("cpu").type == scoring_device("cpu").type == "cpu"
+
+
+def test_sparse_rows_train_alike_on_a_device_without_sums_of_segments(sparse_rows, monkeypatch):
+    density = VAEDensityEstimator(max_iter=5, random_state=0)
+    expected = density.fit(sparse_rows).score_samples(sparse_rows)
+
+    def segment_reduce(*args, **kwargs):
+        raise AssertionError("called on a device that does not have it")
+
+    monkeypatch.setattr(sparse, "WITHOUT_SEGMENTS", ("cpu",))
+    monkeypatch.setattr(torch, "segment_reduce", segment_reduce)
+    found = density.fit(sparse_rows).score_samples(sparse_rows)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 @needs_cuda

@@ -66,6 +66,9 @@ class CSRBatch:
 
 Batch = Tensor | CSRBatch
 
+# Devices for which PyTorch has no sums of segments.
+WITHOUT_SEGMENTS = ("mps",)
+
 # What the estimators hand over: a float64 array, or a CSR matrix of float64.
 Table: TypeAlias = Any
 
@@ -106,6 +109,9 @@ def sum_entries(entries: Tensor, batch: Batch) -> Tensor:
     """
     if isinstance(batch, Tensor):
         return entries.sum(-1)
-    # Each row's entries in their order, on every device: adding by index differs from run to run.
+    if entries.device.type in WITHOUT_SEGMENTS:
+        sums = entries.new_zeros(*entries.shape[:-1], len(batch))
+        return sums.index_add(-1, batch.rows, entries)
+    # Each row's entries in their order: added by index, sums on a GPU differ from run to run.
     offsets = batch.offsets.expand(*entries.shape[:-1], -1)
     return torch.segment_reduce(entries, "sum", offsets=offsets, axis=entries.ndim - 1, unsafe=True)
