@@ -157,7 +157,8 @@ def test_what_was_never_missing_in_training_reads_as_its_mean_when_it_is(hidden_
     X = rng.randn(100, 1) + rng.randn(100, 3)
     mean = X[:, 2].mean()
     X[:30, 0] = nan
-    density = VAEDensityEstimator(hidden_layer_sizes=hidden_layer_sizes, **QUICK).fit(X)
+    options = {"likelihood": "gaussian", "hidden_layer_sizes": hidden_layer_sizes} | QUICK
+    density = VAEDensityEstimator(**options).fit(X)
     codes = density.transform([[1.0, 2.0, nan], [1.0, 2.0, mean]])
     np.testing.assert_allclose(codes[0], codes[1], rtol=1e-9)
     first = density.transform([[nan, 2.0, 1.0], [np.nanmean(X[:, 0]), 2.0, 1.0]])
@@ -212,7 +213,7 @@ def test_every_way_to_train_takes_missing_values(table, request):
 
 def test_location_and_scale_are_those_of_what_is_there(real_rows):
     X = with_holes(real_rows)
-    density = VAEDensityEstimator(early_stopping=False, **QUICK).fit(X)
+    density = VAEDensityEstimator(likelihood="gaussian", early_stopping=False, **QUICK).fit(X)
     likelihood = density._model.likelihood
     np.testing.assert_allclose(likelihood.location_, np.nanmean(X, axis=0))
     np.testing.assert_allclose(likelihood.scale_, np.nanstd(X, axis=0))

@@ -5,10 +5,15 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
+from statistics import NormalDist
 
+import numpy as np
+import scipy.sparse as sp
 import torch
 from torch import Generator, Tensor
 
+from ..sparse import Batch, Table
+from .base import column_counts
 from .gaussian import Gaussian, log_normal
 
 
@@ -19,6 +24,13 @@ class ContaminatedGaussian(Gaussian):
     share e = `SHARE` (Tukey, 1960; in a VAE, Eduardo et al., 2020). A value that does not fit is
     then improbable only so far, and cannot bend the network.
 
+    Columns are standardised by the mean and the standard deviation of their values without the
+    share `TRIMMED` at either end, the latter in proportion to a normal distribution's (Huber,
+    1981): a few that are far away would make all others look alike. A scale is at most the standard
+    deviation of all values, and at least its `MIN_SCALE`-fold. Of a column whose middle half is one
+    value the ends are all there is, and all values count. The encoder reads a far value as
+    `MAX_INPUT` away, lest it send the code of its row where no row has been.
+
     Annealed training starts from `FIRST_SHARE`, and the logarithm of the share comes down evenly.
     So the network first learns what most values have in common, and that stays.
     """
@@ -27,8 +39,40 @@ class ContaminatedGaussian(Gaussian):
     SHARE = 0.01
     FIRST_SHARE = 0.5
     SPREAD = 2.0
+    TRIMMED = 0.01
+    MIN_SCALE = 0.1
+    MAX_INPUT = 5.0
 
     share = SHARE
+
+    def location_and_scale(
+        self, X: Table, mean: np.ndarray, deviation: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        location, scale = mean.copy(), deviation.copy()
+        # Standard deviation of a standard normal distribution without its ends.
+        normal = NormalDist()
+        end = normal.inv_cdf(1 - self.TRIMMED)
+        of_normal = math.sqrt(1 - 2 * end * normal.pdf(end) / (1 - 2 * self.TRIMMED))
+        # The middle half of a sparse column is zero unless a quarter of the values are not.
+        n_values = column_counts(X)
+        n_entries = X.getnnz(axis=0) if sp.issparse(X) else n_values
+        columns = X.tocsc() if sp.issparse(X) else X
+        for j in np.flatnonzero((deviation > 0) & (n_entries >= n_values / 4)):
+            values = columns[:, [j]].toarray().ravel() if sp.issparse(X) else X[:, j]
+            values = np.sort(values[~np.isnan(values)])
+            quarter, n_cut = len(values) // 4, int(self.TRIMMED * len(values))
+            if values[quarter] < values[-1 - quarter]:
+                values = values[n_cut : len(values) - n_cut]
+                location[j] = values.mean()
+                scale[j] = np.clip(
+                    values.std() / of_normal, self.MIN_SCALE * deviation[j], deviation[j]
+                )
+        return location, scale
+
+    def inputs(self, x: Batch) -> Batch:
+        inputs = super().inputs(x)
+        assert isinstance(inputs, Tensor)
+        return inputs.clamp(-self.MAX_INPUT, self.MAX_INPUT)
 
     def in_training(self, progress: float) -> ContaminatedGaussian:
         likelihood = copy.copy(self)

@@ -41,12 +41,19 @@ class Gaussian(Likelihood):
                 f"The values of column {column} are so large that their "
                 "variance overflows. Rescale the column, or take its logarithm."
             )
+        mean, scale = self.location_and_scale(X, mean, scale)
         # A column whose spread is rounding error of its mean is constant.
         scale[scale <= 10 * np.finfo(float).eps * np.abs(mean)] = 1.0
         self.location_ = torch.from_numpy(mean)
         self.scale_ = torch.from_numpy(scale)
         unit_variance = math.log(math.expm1(1 - self.MIN_VARIANCE))
         return [np.zeros_like(mean), np.full_like(mean, unit_variance)]
+
+    def location_and_scale(
+        self, X: Table, mean: np.ndarray, deviation: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """What columns of these moments are standardised by."""
+        return mean, deviation
 
     def variances(self) -> list[int]:
         return [1]

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 import scipy.stats
 import torch
 from skeleton import fitted, log_prob, random_outputs
@@ -51,6 +52,63 @@ class TestContaminatedGaussian(GaussianTests):
         spread = X.std(axis=0) > 0
         for output in outputs:
             assert np.abs(output.grad.numpy()[0, spread]).max() < 1e-100
+
+
+def standardised_by(likelihood, X):
+    likelihood, _ = fitted(likelihood, X)
+    return likelihood.location_.numpy(), likelihood.scale_.numpy()
+
+
+def test_a_few_far_values_do_not_stretch_a_column():
+    rng = np.random.RandomState(0)
+    clean = rng.randn(1000, 2) * [1, 5] + [3, -2]
+    X = np.r_[clean, clean[:8] + [30, 300]]
+    location, scale = standardised_by(ContaminatedGaussian(), X)
+    np.testing.assert_allclose(scale, clean.std(axis=0), rtol=0.05)
+    np.testing.assert_allclose(location, clean.mean(axis=0), atol=0.05 * clean.std(axis=0).max())
+    assert (standardised_by(Gaussian(), X)[1] > 2.5 * scale).all()
+
+
+def test_scales_are_those_of_normal_columns_where_they_are():
+    X = np.random.RandomState(0).randn(20_000, 2)
+    np.testing.assert_allclose(standardised_by(ContaminatedGaussian(), X)[1], 1, atol=0.02)
+
+
+def test_scales_are_neither_above_the_standard_deviation_nor_below_a_tenth_of_it():
+    rng = np.random.RandomState(0)
+    flat, far, two = rng.uniform(size=400), rng.randn(400), np.arange(400) % 2
+    far[:3] = 1e6
+    rare = (np.arange(400) == 7) * 5.0
+    X = np.c_[flat, far, two, rare, np.full(400, 3.0)]
+    location, scale = standardised_by(ContaminatedGaussian(), X)
+    deviation = X.std(axis=0)
+    np.testing.assert_allclose(scale[:4] / deviation[:4], [1, 0.1, 1, 1], rtol=0.02)
+    assert (scale[:4] <= deviation[:4]).all()
+    assert location[3] == rare.mean()
+    assert scale[4] == 1
+
+
+def test_sparse_columns_and_those_with_missing_values_are_standardised_as_others():
+    rng = np.random.RandomState(0)
+    X = rng.randn(500, 5) ** 3 * (rng.uniform(size=(500, 5)) < [0.002, 0.009, 0.02, 0.5, 1])
+    of_dense = standardised_by(ContaminatedGaussian(), X)
+    np.testing.assert_allclose(standardised_by(ContaminatedGaussian(), sp.csr_matrix(X)), of_dense)
+    holes = np.r_[X, np.full((100, 5), np.nan)]
+    np.testing.assert_allclose(standardised_by(ContaminatedGaussian(), holes), of_dense)
+
+
+def test_a_far_value_moves_a_code_no_further_than_one_of_five_scales():
+    X = np.random.RandomState(0).randn(100, 3)
+    density = VAEDensityEstimator(max_iter=5, random_state=0).fit(X)
+    location = density._model.likelihood.location_.numpy()
+    scale = density._model.likelihood.scale_.numpy()
+    rows = location + scale * [[5.0, 0, 0], [1e6, 0, 0], [4.0, 0, 0]]
+    at_five, far, at_four = density.transform(rows)
+    np.testing.assert_allclose(far, at_five, rtol=1e-9)
+    assert np.abs(at_five - at_four).max() > 1e-3
+    # The likelihood still tells them apart.
+    scores = density.score_samples(rows)
+    assert scores[1] < scores[0] - 1e9
 
 
 @pytest.mark.parametrize("mixed", [False, True])
