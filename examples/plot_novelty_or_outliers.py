@@ -86,6 +86,6 @@ for ax, fit_on in zip(axes, ["inliers", "all"], strict=True):
 plt.show()
 
 # %%
-# Where normal rows are known, train on them: there the density is better than the forest, and the
-# share does not matter. Where they are not, a flexible density learns what it should flag, and a
+# Where normal rows are known, train on them: there the share does not matter, and the density is as
+# good as the forest. Where they are not, a flexible density learns what it should flag, and a
 # forest, which looks at few rows at a time, holds out longer.
