@@ -55,7 +55,7 @@ class ContaminatedGaussian(Gaussian):
         of_normal = math.sqrt(1 - 2 * end * normal.pdf(end) / (1 - 2 * self.TRIMMED))
         # The middle half of a sparse column is zero unless a quarter of the values are not.
         n_values = column_counts(X)
-        n_entries = X.getnnz(axis=0) if sp.issparse(X) else n_values
+        n_entries = np.bincount(X.indices, minlength=X.shape[1]) if sp.issparse(X) else n_values
         columns = X.tocsc() if sp.issparse(X) else X
         for j in np.flatnonzero((deviation > 0) & (n_entries >= n_values / 4)):
             values = columns[:, [j]].toarray().ravel() if sp.issparse(X) else X[:, j]
