@@ -43,7 +43,7 @@ def with_share(share):
 # ``fit_on="all"`` hands all rows to the detector, ``fit_on="inliers"`` those with the label of the
 # inliers. Labels go no further. The baseline is scikit-learn's isolation forest.
 detectors = {
-    "VAE": VAEOutlierDetector(outlier_score="elbo", max_iter=60, random_state=0),
+    "VAE": VAEOutlierDetector(outlier_score="elbo", random_state=0),
     "forest": IsolationForest(random_state=0),
 }
 shares = [0.01, 0.02, 0.05, 0.1, 0.2, 0.3]
@@ -59,7 +59,7 @@ for name, detector in detectors.items():
         ]
 print("ROC AUC of new rows    " + " ".join(f"{share:5.0%}" for share in shares) + " malignant")
 for (name, fit_on), aucs in results.items():
-    print(f"{name + ', ' + fit_on:22} " + " ".join(f"{auc:5.2f}" for auc in aucs))
+    print(f"{name + ', ' + fit_on:22} " + " ".join(f"{auc:5.3f}" for auc in aucs))
 
 figure, ax = plt.subplots(figsize=(7.5, 3.2), layout="constrained")
 for (name, fit_on), aucs in results.items():
@@ -86,6 +86,6 @@ for ax, fit_on in zip(axes, ["inliers", "all"], strict=True):
 plt.show()
 
 # %%
-# Where normal rows are known, train on them: there the share does not matter, and the density is as
-# good as the forest. Where they are not, a flexible density learns what it should flag, and a
+# Where normal rows are known, train on them: there the density is better than the forest, and the
+# share does not matter. Where they are not, a flexible density learns what it should flag, and a
 # forest, which looks at few rows at a time, holds out longer.

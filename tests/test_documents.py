@@ -189,7 +189,7 @@ def test_mixed_table_is_ranked_better_than_by_the_baselines(tmp_path):
 def test_novelties_are_easier_than_outliers(tmp_path):
     printed = run_example("plot_novelty_or_outliers.py", tmp_path)
     novelty, outliers = figures_of(printed, "VAE, inliers"), figures_of(printed, "VAE, all")
-    assert abs(novelty[0] - figures_of(printed, "forest, inliers")[0]) < 0.03
+    assert novelty[0] > figures_of(printed, "forest, inliers")[0]
     assert novelty[-1] - 0.1 > outliers[-1]
     assert figures_of(printed, "forest, all")[-1] > outliers[-1]
 

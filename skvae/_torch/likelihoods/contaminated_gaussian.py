@@ -56,9 +56,10 @@ class ContaminatedGaussian(Gaussian):
         # The middle half of a sparse column is zero unless a quarter of the values are not.
         n_values = column_counts(X)
         n_entries = np.bincount(X.indices, minlength=X.shape[1]) if sp.issparse(X) else n_values
-        columns = X.tocsc() if sp.issparse(X) else X
-        for j in np.flatnonzero((deviation > 0) & (n_entries >= n_values / 4)):
-            values = columns[:, [j]].toarray().ravel() if sp.issparse(X) else X[:, j]
+        spread = np.flatnonzero((deviation > 0) & (n_entries >= n_values / 4))
+        columns = X[:, spread].tocsc() if sp.issparse(X) else X
+        for i, j in enumerate(spread):
+            values = columns[:, [i]].toarray().ravel() if sp.issparse(X) else X[:, j]
             values = np.sort(values[~np.isnan(values)])
             quarter, n_cut = len(values) // 4, int(self.TRIMMED * len(values))
             if values[quarter] < values[-1 - quarter]:
