@@ -131,6 +131,8 @@ def main(folder):
         "diverged": outcome(lambda: fit("", learning_rate_init=1e300, solver="sgd")),
     }
     np.save(folder / f"{rank}.npy", found)
+    # Threads of a group that is still there when Python ends may abort the process.
+    dist.destroy_process_group()
 
 
 if __name__ == "__main__":
