@@ -4,6 +4,7 @@
     python benchmarks/spam.py --csv spam.csv
     python benchmarks/spam.py --methods digits skvae --features words --seeds 0
     python benchmarks/spam.py --corpus FILE --outlier-label spam
+    python benchmarks/spam.py --sample 1200 0.3 --protocols unsupervised
 
 Without ``--corpus`` it reads ``data/SMSSpamCollection`` in the folder that the variable
 SKVAE_SHARED names, or where that is not set fetches the collection. Half of the messages are for
@@ -17,6 +18,8 @@ F1 of the spam with three thresholds: *tuned*, of the best F1 on the labelled tr
 *known*, which flags the true share of spam among the scores of the training half, without its
 labels otherwise; *auto*, the detector's own, where it has one. Naive Bayes has the labels of the
 training half in either protocol and is the ceiling.
+
+``--sample`` takes so many messages of the corpus, with this share of spam.
 
 The corpus repeats itself. What carries the suffix ``-unseen`` is measured without the test messages
 that stand word for word in the training half.
@@ -82,7 +85,8 @@ def make_detector(method, protocol, seed):
 def read_corpus(path, outlier_label):
     """Messages, and which are outliers."""
     if path is None and not os.environ.get("SKVAE_SHARED"):
-        return fetch_sms_spam(return_X_y=True)
+        messages, is_outlier = fetch_sms_spam(return_X_y=True)
+        return messages, np.asarray(is_outlier)
     path = path or Path(os.environ["SKVAE_SHARED"]) / "data" / "SMSSpamCollection"
     # Only a line feed ends a message: some hold other characters that `splitlines` breaks at.
     lines = Path(path).read_bytes().decode("utf-8").removesuffix("\n").split("\n")
@@ -96,6 +100,18 @@ def read_corpus(path, outlier_label):
             "among other labels."
         )
     return list(messages), is_outlier
+
+
+def sample(messages, is_outlier, n_messages, share):
+    """Some of the messages, with a share of outliers, and which are outliers."""
+    rng = np.random.default_rng(0)
+    n_outliers = round(share * n_messages)
+    rows = [
+        rng.choice(np.flatnonzero(is_outlier == kind), n, replace=False)
+        for kind, n in ((1, n_outliers), (0, n_messages - n_outliers))
+    ]
+    rows = np.concatenate(rows)
+    return [messages[row] for row in rows], is_outlier[rows]
 
 
 class Corpus:
@@ -206,6 +222,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--corpus", help="file of messages: label, tab, text")
     parser.add_argument("--outlier-label", default="spam")
+    parser.add_argument("--sample", nargs=2, type=float, metavar=("N", "SHARE"))
     parser.add_argument("--protocols", nargs="+", choices=PROTOCOLS, default=PROTOCOLS)
     parser.add_argument("--features", nargs="+", choices=list(FEATURES), default=list(FEATURES))
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS, metavar="NAME")
@@ -226,7 +243,12 @@ def main():
 
 def run_missing(options, results):
     """Run what is not among the results, and give the methods that can run here."""
-    corpus = Corpus(*read_corpus(options.corpus, options.outlier_label))
+    messages, is_outlier = read_corpus(options.corpus, options.outlier_label)
+    if options.sample is not None:
+        messages, is_outlier = sample(
+            messages, is_outlier, int(options.sample[0]), options.sample[1]
+        )
+    corpus = Corpus(messages, is_outlier)
     print(f"{len(corpus.y)} messages, {corpus.y.sum()} of them {options.outlier_label}")
     methods = available(options.methods)
     for method in methods:

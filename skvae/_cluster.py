@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.special import log_expit, logsumexp
+from scipy.special import log_expit, logsumexp, softmax
+from sklearn.utils import gen_batches
 from sklearn.utils.extmath import safe_sparse_dot
 
 N_COMPONENTS = 6
@@ -21,13 +24,21 @@ TOL = 1e-3
 MIN_ROWS = 10
 MIN_SHARE = 0.02
 
+# Less than half, and not by rounding.
+MAX_SHARE = 0.499
+
 # Of more rows so many are looked at.
 MAX_ROWS = 20_000
+ROWS_AT_A_TIME = 1000
 
-# How much likelier, in nats, a one in the cluster must be there than elsewhere, on average: twice.
-MIN_DIVERGENCE = math.log(2)
+# How much likelier, in nats, a one in the cluster must be there than elsewhere, on average: half as
+# likely again.
+MIN_GAIN = math.log(1.5)
 
-# Components of this share of the cluster's divergence, or more, are groups of its kind.
+# A cluster's ones are taken for so many more that fall like all others, until its own say more.
+N_PRIOR_ONES = 100
+
+# Components with this share of the cluster's mean gain, or more, are groups of its kind.
 ALIKE = 0.8
 
 
@@ -115,13 +126,13 @@ def find_minority_cluster(X: Any, seed: int) -> MinorityCluster | None:
 
     A mixture of `N_COMPONENTS` Bernoulli products, smoothed by Laplace's rule, which empties those
     that are not needed, is fitted to at most `MAX_ROWS` rows by expectation maximisation from
-    `N_STARTS` random starts, of which the likeliest is kept. Of the components with less than half
-    of the rows, but not very few, the cluster is the one whose ones are the most unlike the others:
-    by the Kullback-Leibler divergence of their distribution over the features. The length of a row
-    plays no part in it: long messages are a component too, but their words are those of the short
-    ones. Where a one is not, on average, at least twice as likely in the cluster as elsewhere, the
-    table has no cluster; nor where it is one of several much alike, such as the topics of a corpus,
-    which hold half of the rows together.
+    `N_STARTS` random starts, of which the likeliest is kept. The cluster is the group of
+    components, with less than half of the rows but not very few, whose ones gain most, in all, by a
+    distribution over the features of their own. The length of a row plays no part in it: long
+    messages are a component too, but their words are those of the short ones. Where a one is not,
+    on average, half as likely again in the cluster as elsewhere, the table has no cluster; nor
+    where it is one of several much alike, such as the topics of a corpus, which hold half of the
+    rows together.
 
     Parameters
     ----------
@@ -133,28 +144,78 @@ def find_minority_cluster(X: Any, seed: int) -> MinorityCluster | None:
     References
     ----------
     The mixture: A. Juan and E. Vidal, "On the use of Bernoulli mixture models for text
-    classification", Pattern Recognition 35(12), 2002. The correction for chance: G. A. Miller,
-    "Note on the bias of information estimates", Information Theory in Psychology, 1955.
+    classification", Pattern Recognition 35(12), 2002. Prediction of each one by the others: S.
+    Geisser, "The predictive sample reuse method with applications", Journal of the American
+    Statistical Association 70(350), 1975.
     """
     rng = np.random.RandomState(seed)
     if X.shape[0] > MAX_ROWS:
         X = X[rng.permutation(X.shape[0])[:MAX_ROWS]]
-    _, memberships = max((_fit_mixture(X, rng) for _ in range(N_STARTS)), key=lambda fit: fit[0])
-    components = [column for column in memberships.T if column.sum() >= MIN_ROWS]
-    divergences = np.array([_divergence(X, column) for column in components])
-    shares = np.array([column.mean() for column in components])
-    small = (shares >= MIN_SHARE) & (shares < 0.5)
-    if not small.any():
+    mixture = max((_fit_mixture(X, rng) for _ in range(N_STARTS)), key=lambda fit: fit.likelihood)
+    n_rows = mixture.memberships.sum(axis=0)
+    kept = n_rows >= MIN_ROWS
+    n_rows, memberships = n_rows[kept], mixture.memberships[:, kept]
+    ones = mixture.ones(X)[kept]
+    total = ones.sum(axis=0)
+    candidates = []
+    for mask in itertools.product([False, True], repeat=len(n_rows)):
+        group = np.array(mask, dtype=bool)
+        share = n_rows[group].sum() / X.shape[0]
+        if MIN_SHARE <= share < MAX_SHARE:
+            inside = ones[group].sum(axis=0)
+            gain = _gain(inside, total - inside)
+            if gain >= MIN_GAIN:
+                candidates.append((gain * inside.sum(), gain, group))
+    if not candidates:
         return None
-    most = np.argmax(np.where(small, divergences, -np.inf))
-    alike = shares[divergences >= ALIKE * divergences[most]].sum()
-    if divergences[most] < MIN_DIVERGENCE or alike >= 0.5:
+    _, gain, group = max(candidates, key=lambda candidate: candidate[0])
+    # Of the other components all but the largest, each against the rest of them.
+    outside = ones[~group].sum(axis=0)
+    smaller = np.flatnonzero(~group)[np.argsort(n_rows[~group])][:-1]
+    alike = [i for i in smaller if _gain(ones[i], outside - ones[i]) >= ALIKE * gain]
+    if n_rows[group].sum() + n_rows[alike].sum() >= MAX_SHARE * X.shape[0]:
         return None
-    return MinorityCluster(X, components[most])
+    return MinorityCluster(X, memberships[:, group].sum(axis=1))
 
 
-def _fit_mixture(X: Any, rng: np.random.RandomState) -> tuple[float, np.ndarray]:
-    """Mean log-likelihood, and the share of each component in each row, from one random start."""
+@dataclass
+class _Mixture:
+    """Fitted mixture of Bernoulli products.
+
+    Attributes
+    ----------
+    likelihood : float
+        Mean log-likelihood of a row.
+    joint : ndarray of shape (n_samples, n_components)
+        Log-probability of each row with each component.
+    log_one : ndarray of shape (n_features, n_components)
+        Log-probability of a one.
+    memberships : ndarray of shape (n_samples, n_components)
+        Posterior probability of each component.
+    """
+
+    likelihood: float
+    joint: np.ndarray
+    log_one: np.ndarray
+    memberships: np.ndarray
+
+    def ones(self, X: Any) -> np.ndarray:
+        """Number of ones of each feature in each component, (n_components, n_features).
+
+        A one counts where the rest of its row belongs. If it had a say itself, chance would make
+        components of rows that have nothing but a feature in common.
+        """
+        counts = np.zeros(self.log_one.shape[::-1])
+        for rows in gen_batches(X.shape[0], ROWS_AT_A_TIME):
+            part = sp.coo_matrix(X[rows])
+            rest = softmax(self.joint[rows][part.row] - self.log_one[part.col], axis=1)
+            for count, weights in zip(counts, rest.T, strict=True):
+                count += np.bincount(part.col, part.data * weights, minlength=X.shape[1])
+        return counts
+
+
+def _fit_mixture(X: Any, rng: np.random.RandomState) -> _Mixture:
+    """Fit from one random start."""
     n_samples = X.shape[0]
     memberships = rng.dirichlet(np.ones(N_COMPONENTS), n_samples)
     previous = -np.inf
@@ -162,28 +223,34 @@ def _fit_mixture(X: Any, rng: np.random.RandomState) -> tuple[float, np.ndarray]
         n_rows = memberships.sum(axis=0)
         ones = np.asarray(safe_sparse_dot(X.T, memberships)) + 1
         log_zero = np.log((n_rows + 2 - ones) / (n_rows + 2))
-        logits = np.log(ones / (n_rows + 2)) - log_zero
+        log_one = np.log(ones / (n_rows + 2))
         log_shares = np.log((n_rows + 1) / (n_samples + N_COMPONENTS))
-        joint = safe_sparse_dot(X, logits) + log_zero.sum(axis=0) + log_shares
+        joint = safe_sparse_dot(X, log_one - log_zero) + log_zero.sum(axis=0) + log_shares
         log_likelihood = logsumexp(joint, axis=1)
         memberships = np.exp(joint - log_likelihood[:, None])
         mean = float(log_likelihood.mean())
         if mean - previous < TOL:
             break
         previous = mean
-    return mean, memberships
+    return _Mixture(mean, joint, log_one, memberships)
 
 
-def _divergence(X: Any, memberships: np.ndarray) -> float:
-    """How unlike those of the other rows the ones of the cluster are, in nats.
+def _gain(inside: np.ndarray, outside: np.ndarray) -> float:
+    """Nats that a group's one gains by the group's distribution over the features, on average.
 
-    The Kullback-Leibler divergence of their distributions over the features. Few ones diverge by
-    chance: Miller and Madow's correction, (m - 1) / (2 n) for n ones in m features, is taken off.
+    Against that of the other rows, by Laplace's rule, q. The group's is (n_j - 1 + N q_j) / (n - 1
+    + N) of n ones, n_j of them in feature j, and N = `N_PRIOR_ONES`: each one is predicted by the
+    others, so nothing is gained by chance.
+
+    Parameters
+    ----------
+    inside, outside : ndarray of shape (n_features,)
+        Number of ones of each feature, in the group and in the other rows.
     """
-    inside, outside = _column_sums(X, memberships), _column_sums(X, 1 - memberships)
-    p, q = (inside + 1) / (inside + 1).sum(), (outside + 1) / (outside + 1).sum()
-    chance = max(np.count_nonzero(inside >= 0.5) - 1, 0) / (2 * max(inside.sum(), 1))
-    return float(np.sum(p * np.log(p / q)) - chance)
+    q = (outside + 1) / (outside + 1).sum()
+    n = max(inside.sum(), 1)
+    p = (np.maximum(inside - 1, 0) + N_PRIOR_ONES * q) / (n - 1 + N_PRIOR_ONES)
+    return float(inside @ np.log(p / q) / n)
 
 
 def _column_sums(X: Any, weights: np.ndarray) -> np.ndarray:

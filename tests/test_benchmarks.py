@@ -182,6 +182,13 @@ def test_spam_leaves_repeated_messages_out_of_unseen_and_spam_out_of_novelty(tmp
     assert values(rows, "auc", **ceiling, protocol="novelty") == [0.5] * 6
 
 
+def test_spam_samples_a_share_of_the_corpus(tmp_path):
+    write_made_up_corpus(tmp_path / "corpus.txt")
+    arguments = ["--corpus", "corpus.txt", "--methods", "digits", "--seeds", "0"]
+    printed = printed_by("spam.py", tmp_path, *arguments, "--sample", "20", "0.3")
+    assert "20 messages, 6 of them spam" in printed
+
+
 def test_spam_goes_on_after_features_that_fail(tmp_path):
     """No style in the ham: no vocabulary for the novelty protocol."""
     write_made_up_corpus(tmp_path / "corpus.txt")

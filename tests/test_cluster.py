@@ -5,10 +5,13 @@ import pytest
 import scipy.sparse as sp
 from scipy.stats import bernoulli
 from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import make_union
 
 from skvae import _cluster
 from skvae._cluster import IndependentBernoulli, MinorityCluster, find_minority_cluster
 from skvae.datasets import fetch_sms_spam
+from skvae.text import StyleAnalyzer
 
 N_WORDS = 300
 
@@ -77,9 +80,64 @@ def test_length_makes_no_cluster(rng, common_words):
     assert find_minority_cluster(sp.vstack([short, long], format="csr"), seed=0) is None
 
 
-def test_independent_features_have_no_cluster(rng):
-    X = (rng.uniform(size=(500, 20)) < rng.uniform(size=20)).astype(float)
-    assert find_minority_cluster(X, seed=0) is None
+@pytest.mark.parametrize(("n_samples", "n_features"), [(500, 20), (120, 40), (100, 1000)])
+@pytest.mark.parametrize("seed", range(3))
+def test_independent_features_have_no_cluster(n_samples, n_features, seed):
+    rng = np.random.RandomState(seed)
+    few = np.full(n_features, 0.1)
+    for probability in (few, rng.uniform(size=n_features)):
+        X = (rng.uniform(size=(n_samples, n_features)) < probability).astype(float)
+        assert find_minority_cluster(X, seed=0) is None
+
+
+@pytest.mark.parametrize("share", [0.05, 0.2, 0.3, 0.45])
+@pytest.mark.parametrize("n_samples", [300, 1000])
+def test_cluster_is_found_whatever_its_share(share, n_samples, rng, common_words):
+    own_words = 0.5 * common_words + 0.5 * rng.dirichlet(np.full(N_WORDS, 0.1))
+    n_inside = round(share * n_samples)
+    parts = [
+        messages(n_samples - n_inside, rng, words=common_words, length=10),
+        messages(n_inside, rng, words=own_words, length=20),
+    ]
+    X = sp.vstack(parts, format="csr")
+    cluster = find_minority_cluster(X, seed=0)
+    assert cluster.share == pytest.approx(share, abs=0.03)
+    log_odds = cluster.inside.log_prob(X) - cluster.outside.log_prob(X) - cluster.prior_log_odds
+    assert np.mean((log_odds > 0) == (np.arange(n_samples) >= n_samples - n_inside)) > 0.95
+
+
+def test_two_kinds_of_outliers_are_one_cluster(rng, common_words):
+    """What they have in common, a third of their words, makes them one."""
+    shared = rng.dirichlet(np.full(N_WORDS, 0.1))
+    kinds = [(shared + 2 * rng.dirichlet(np.full(N_WORDS, 0.1))) / 3 for _ in range(2)]
+    parts = [messages(600, rng, words=common_words, length=12)]
+    parts += [messages(200, rng, words=words, length=12) for words in kinds]
+    cluster = find_minority_cluster(sp.vstack(parts, format="csr"), seed=0)
+    assert cluster.share == pytest.approx(0.4, abs=0.02)
+
+
+@pytest.mark.parametrize("as_table", [np.asarray, sp.csr_matrix])
+def test_a_one_counts_where_the_rest_of_its_row_belongs(as_table, rng, monkeypatch):
+    X = (rng.uniform(size=(30, 6)) < 0.4).astype(float)
+    monkeypatch.setattr(_cluster, "ROWS_AT_A_TIME", 7)
+    mixture = _cluster._fit_mixture(as_table(X), rng)
+    one = np.exp(mixture.log_one)
+    likelihood = bernoulli(one).pmf(X[:, :, None])
+    shares = np.exp(mixture.joint[0]) / likelihood[0].prod(axis=0)
+    expected = np.zeros((len(shares), 6))
+    for j in range(6):
+        posterior = shares * np.delete(likelihood, j, axis=1).prod(axis=1)
+        posterior /= posterior.sum(axis=1, keepdims=True)
+        expected[:, j] = X[:, j] @ posterior
+    np.testing.assert_allclose(mixture.ones(as_table(X)), expected, rtol=1e-10)
+
+
+def test_gain_is_the_divergence_of_many_ones_and_none_of_a_few_that_fall_by_chance(rng):
+    p, q = rng.dirichlet(np.full(N_WORDS, 1.0), size=2)
+    divergence = np.sum(p * np.log(p / q))
+    assert _cluster._gain(1e8 * p, 1e8 * q) == pytest.approx(divergence, rel=1e-3)
+    chance = [_cluster._gain(rng.multinomial(200, q), rng.multinomial(5000, q)) for _ in range(50)]
+    assert np.mean(chance) < 0.02
 
 
 def test_a_few_copies_are_no_cluster(rng, common_words):
@@ -126,6 +184,28 @@ def test_suspects_leave_a_row_to_learn_from(contaminated):
     assert cluster.suspects(X[-1:]).sum() == 0
     cluster.share = 0.9
     assert cluster.suspects(X[:10]).sum() == 9
+
+
+@pytest.mark.shared_data
+@pytest.mark.parametrize("share", [0.08, 0.13, 0.3, 0.45])
+@pytest.mark.parametrize("n_samples", [300, 1000])
+def test_spam_is_found_among_few_messages_and_where_it_is_much(n_samples, share, shared_data):
+    messages, is_spam = fetch_sms_spam(path=shared_data / "SMSSpamCollection", return_X_y=True)
+    messages, is_spam = np.array(messages, dtype=object), np.asarray(is_spam) == 1
+    rng = np.random.RandomState(0)
+    n_spam = round(share * n_samples)
+    rows = [rng.choice(np.flatnonzero(is_spam), n_spam, replace=False)]
+    rows.append(rng.choice(np.flatnonzero(~is_spam), n_samples - n_spam, replace=False))
+    rows = np.concatenate(rows)
+    vectorizer = make_union(
+        CountVectorizer(binary=True, min_df=2),
+        CountVectorizer(binary=True, analyzer=StyleAnalyzer()),
+    )
+    X = vectorizer.fit_transform(messages[rows]).astype(float)
+    cluster = find_minority_cluster(X, seed=0)
+    log_odds = cluster.inside.log_prob(X) - cluster.outside.log_prob(X)
+    assert roc_auc_score(is_spam[rows], log_odds) > 0.97
+    assert 0.7 * share < cluster.share < 1.3 * share
 
 
 @pytest.mark.shared_data
