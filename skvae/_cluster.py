@@ -24,8 +24,8 @@ TOL = 1e-3
 MIN_ROWS = 10
 MIN_SHARE = 0.02
 
-# Less than half, and not by rounding.
-MAX_SHARE = 0.499
+# Less than half, and not by the smoothing alone.
+MAX_SHARE = 0.48
 
 # Of more rows so many are looked at.
 MAX_ROWS = 20_000
@@ -127,12 +127,12 @@ def find_minority_cluster(X: Any, seed: int) -> MinorityCluster | None:
     A mixture of `N_COMPONENTS` Bernoulli products, smoothed by Laplace's rule, which empties those
     that are not needed, is fitted to at most `MAX_ROWS` rows by expectation maximisation from
     `N_STARTS` random starts, of which the likeliest is kept. The cluster is the group of
-    components, with less than half of the rows but not very few, whose ones gain most, in all, by a
-    distribution over the features of their own. The length of a row plays no part in it: long
-    messages are a component too, but their words are those of the short ones. Where a one is not,
-    on average, half as likely again in the cluster as elsewhere, the table has no cluster; nor
-    where it is one of several much alike, such as the topics of a corpus, which hold half of the
-    rows together.
+    components, with less than half of the rows but not very few, whose ones gain most by a
+    distribution over the features of their own, for their number. The length of a row plays no part
+    in it: long messages are a component too, but their words are those of the short ones. Where a
+    one is not, on average, half as likely again in the cluster as elsewhere, the table has no
+    cluster; nor where it is one of several much alike, such as the topics of a corpus, which hold
+    half of the rows together.
 
     Parameters
     ----------
@@ -157,6 +157,7 @@ def find_minority_cluster(X: Any, seed: int) -> MinorityCluster | None:
     n_rows, memberships = n_rows[kept], mixture.memberships[:, kept]
     ones = mixture.ones(X)[kept]
     total = ones.sum(axis=0)
+    # Each with its gain over the standard error of a mean, squared, but for a constant.
     candidates = []
     for mask in itertools.product([False, True], repeat=len(n_rows)):
         group = np.array(mask, dtype=bool)
@@ -165,7 +166,7 @@ def find_minority_cluster(X: Any, seed: int) -> MinorityCluster | None:
             inside = ones[group].sum(axis=0)
             gain = _gain(inside, total - inside)
             if gain >= MIN_GAIN:
-                candidates.append((gain * inside.sum(), gain, group))
+                candidates.append((gain**2 * inside.sum(), gain, group))
     if not candidates:
         return None
     _, gain, group = max(candidates, key=lambda candidate: candidate[0])

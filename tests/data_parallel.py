@@ -8,6 +8,7 @@ from unittest import mock
 import numpy as np
 import scipy.sparse as sp
 import torch.distributed as dist
+import torch.distributed.nn  # noqa: F401
 
 from skvae import VAEDensityEstimator
 from skvae._torch import loop
@@ -131,7 +132,8 @@ def main(folder):
         "diverged": outcome(lambda: fit("", learning_rate_init=1e300, solver="sgd")),
     }
     np.save(folder / f"{rank}.npy", found)
-    # Threads of a group that is still there when Python ends may abort the process.
+    # Threads of a group that is there when Python ends may abort the process. torch.distributed.nn
+    # keeps a group for good, for a default, if it is first imported when there is one.
     dist.destroy_process_group()
 
 

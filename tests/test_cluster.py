@@ -10,7 +10,7 @@ from sklearn.pipeline import make_union
 
 from skvae import _cluster
 from skvae._cluster import IndependentBernoulli, MinorityCluster, find_minority_cluster
-from skvae.datasets import fetch_sms_spam
+from skvae.datasets import fetch_sms_spam, make_messages
 from skvae.text import StyleAnalyzer
 
 N_WORDS = 300
@@ -114,6 +114,15 @@ def test_two_kinds_of_outliers_are_one_cluster(rng, common_words):
     parts += [messages(200, rng, words=words, length=12) for words in kinds]
     cluster = find_minority_cluster(sp.vstack(parts, format="csr"), seed=0)
     assert cluster.share == pytest.approx(0.4, abs=0.02)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_topics_of_the_others_are_no_part_of_the_cluster(seed):
+    messages, is_spam = make_messages(1000, random_state=seed)
+    X = CountVectorizer(binary=True, min_df=2, dtype=float).fit_transform(messages)
+    cluster = find_minority_cluster(X, seed)
+    log_odds = cluster.inside.log_prob(X) - cluster.outside.log_prob(X) - cluster.prior_log_odds
+    assert np.mean((log_odds > 0) == (np.asarray(is_spam) == 1)) > 0.99
 
 
 @pytest.mark.parametrize("as_table", [np.asarray, sp.csr_matrix])
