@@ -19,7 +19,8 @@ F1 of the spam with three thresholds: *tuned*, of the best F1 on the labelled tr
 labels otherwise; *auto*, the detector's own, where it has one. Naive Bayes has the labels of the
 training half in either protocol and is the ceiling.
 
-``--sample`` takes so many messages of the corpus, with this share of spam.
+``--sample`` takes so many messages of the corpus, with this share of spam; give it a csv file of
+its own.
 
 The corpus repeats itself. What carries the suffix ``-unseen`` is measured without the test messages
 that stand word for word in the training half.
@@ -85,8 +86,7 @@ def make_detector(method, protocol, seed):
 def read_corpus(path, outlier_label):
     """Messages, and which are outliers."""
     if path is None and not os.environ.get("SKVAE_SHARED"):
-        messages, is_outlier = fetch_sms_spam(return_X_y=True)
-        return messages, np.asarray(is_outlier)
+        return fetch_sms_spam(return_X_y=True)
     path = path or Path(os.environ["SKVAE_SHARED"]) / "data" / "SMSSpamCollection"
     # Only a line feed ends a message: some hold other characters that `splitlines` breaks at.
     lines = Path(path).read_bytes().decode("utf-8").removesuffix("\n").split("\n")
@@ -222,7 +222,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--corpus", help="file of messages: label, tab, text")
     parser.add_argument("--outlier-label", default="spam")
-    parser.add_argument("--sample", nargs=2, type=float, metavar=("N", "SHARE"))
+    parser.add_argument(
+        "--sample",
+        nargs=2,
+        type=float,
+        metavar=("N", "SHARE"),
+        help="some messages, and spam's share",
+    )
     parser.add_argument("--protocols", nargs="+", choices=PROTOCOLS, default=PROTOCOLS)
     parser.add_argument("--features", nargs="+", choices=list(FEATURES), default=list(FEATURES))
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS, metavar="NAME")

@@ -152,12 +152,13 @@ def find_minority_cluster(X: Any, seed: int) -> MinorityCluster | None:
     if X.shape[0] > MAX_ROWS:
         X = X[rng.permutation(X.shape[0])[:MAX_ROWS]]
     mixture = max((_fit_mixture(X, rng) for _ in range(N_STARTS)), key=lambda fit: fit.likelihood)
-    n_rows = mixture.memberships.sum(axis=0)
+    memberships = softmax(mixture.joint, axis=1)
+    n_rows = memberships.sum(axis=0)
     kept = n_rows >= MIN_ROWS
-    n_rows, memberships = n_rows[kept], mixture.memberships[:, kept]
+    n_rows, memberships = n_rows[kept], memberships[:, kept]
     ones = mixture.ones(X)[kept]
     total = ones.sum(axis=0)
-    # Each with its gain over the standard error of a mean, squared, but for a constant.
+    # The first value is the square of a mean over its standard error, but for a constant.
     candidates = []
     for mask in itertools.product([False, True], repeat=len(n_rows)):
         group = np.array(mask, dtype=bool)
@@ -191,14 +192,11 @@ class _Mixture:
         Log-probability of each row with each component.
     log_one : ndarray of shape (n_features, n_components)
         Log-probability of a one.
-    memberships : ndarray of shape (n_samples, n_components)
-        Posterior probability of each component.
     """
 
     likelihood: float
     joint: np.ndarray
     log_one: np.ndarray
-    memberships: np.ndarray
 
     def ones(self, X: Any) -> np.ndarray:
         """Number of ones of each feature in each component, (n_components, n_features).
@@ -233,7 +231,7 @@ def _fit_mixture(X: Any, rng: np.random.RandomState) -> _Mixture:
         if mean - previous < TOL:
             break
         previous = mean
-    return _Mixture(mean, joint, log_one, memberships)
+    return _Mixture(mean, joint, log_one)
 
 
 def _gain(inside: np.ndarray, outside: np.ndarray) -> float:

@@ -22,6 +22,11 @@ def messages(n, rng, *, words, length):
     return sp.csr_matrix((rng.uniform(size=(n, N_WORDS)) < expected).astype(float))
 
 
+def members(cluster, X):
+    """Rows that more likely belong to a cluster than not."""
+    return cluster.inside.log_prob(X) - cluster.outside.log_prob(X) > cluster.prior_log_odds
+
+
 @pytest.fixture
 def rng():
     return np.random.RandomState(0)
@@ -62,8 +67,7 @@ def test_planted_cluster_is_found(contaminated):
     X, in_cluster = contaminated
     cluster = find_minority_cluster(X, seed=0)
     assert cluster.share == pytest.approx(0.1, abs=0.01)
-    log_odds = cluster.inside.log_prob(X) - cluster.outside.log_prob(X) - cluster.prior_log_odds
-    assert np.mean((log_odds > 0) == in_cluster) > 0.99
+    assert np.mean(members(cluster, X) == in_cluster) > 0.99
 
 
 def test_cluster_is_the_same_for_another_seed_and_a_dense_table(contaminated):
@@ -102,8 +106,7 @@ def test_cluster_is_found_whatever_its_share(share, n_samples, rng, common_words
     X = sp.vstack(parts, format="csr")
     cluster = find_minority_cluster(X, seed=0)
     assert cluster.share == pytest.approx(share, abs=0.03)
-    log_odds = cluster.inside.log_prob(X) - cluster.outside.log_prob(X) - cluster.prior_log_odds
-    assert np.mean((log_odds > 0) == (np.arange(n_samples) >= n_samples - n_inside)) > 0.95
+    assert np.mean(members(cluster, X) == (np.arange(n_samples) >= n_samples - n_inside)) > 0.95
 
 
 def test_two_kinds_of_outliers_are_one_cluster(rng, common_words):
@@ -121,8 +124,7 @@ def test_topics_of_the_others_are_no_part_of_the_cluster(seed):
     messages, is_spam = make_messages(1000, random_state=seed)
     X = CountVectorizer(binary=True, min_df=2, dtype=float).fit_transform(messages)
     cluster = find_minority_cluster(X, seed)
-    log_odds = cluster.inside.log_prob(X) - cluster.outside.log_prob(X) - cluster.prior_log_odds
-    assert np.mean((log_odds > 0) == (np.asarray(is_spam) == 1)) > 0.99
+    assert np.mean(members(cluster, X) == (np.asarray(is_spam) == 1)) > 0.99
 
 
 @pytest.mark.parametrize("as_table", [np.asarray, sp.csr_matrix])
@@ -172,8 +174,7 @@ def test_large_tables_are_looked_at_in_part(contaminated, monkeypatch):
     monkeypatch.setattr(_cluster, "MAX_ROWS", 500)
     cluster = find_minority_cluster(X, seed=0)
     assert cluster.share == pytest.approx(0.1, abs=0.03)
-    log_odds = cluster.inside.log_prob(X) - cluster.outside.log_prob(X) - cluster.prior_log_odds
-    assert np.mean((log_odds > 0) == in_cluster) > 0.97
+    assert np.mean(members(cluster, X) == in_cluster) > 0.97
 
 
 def test_suspects_are_the_likeliest_members_and_half_as_many_again(contaminated):
@@ -226,7 +227,7 @@ def test_real_messages_have_a_cluster_of_spam_and_real_ham_has_none(seed, shared
     vectorizer = CountVectorizer(binary=True, min_df=2, dtype=float)
     X = vectorizer.fit_transform(messages)
     cluster = find_minority_cluster(X, seed)
-    flagged = cluster.inside.log_prob(X) - cluster.outside.log_prob(X) > cluster.prior_log_odds
+    flagged = members(cluster, X)
     assert is_spam[flagged].mean() > 0.93
     assert flagged[is_spam].mean() > 0.7
     assert find_minority_cluster(vectorizer.fit_transform(messages[~is_spam]), seed) is None
