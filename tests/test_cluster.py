@@ -109,6 +109,20 @@ def test_cluster_is_found_whatever_its_share(share, n_samples, rng, common_words
     assert np.mean(members(cluster, X) == (np.arange(n_samples) >= n_samples - n_inside)) > 0.95
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_few_rows_with_words_of_their_own_are_found(seed):
+    """A one and a zero more of each word would hide some of them: half of each do not."""
+    rng = np.random.RandomState(seed)
+    common_words = rng.dirichlet(np.full(N_WORDS, 0.3))
+    own_words = 0.8 * rng.dirichlet(np.full(N_WORDS, 0.1)) + 0.2 * common_words
+    parts = [messages(170, rng, words=common_words, length=8)]
+    parts += [messages(20, rng, words=own_words, length=8)]
+    X = sp.vstack(parts, format="csr")
+    cluster = find_minority_cluster(X, seed=0)
+    log_odds = cluster.inside.log_prob(X) - cluster.outside.log_prob(X)
+    assert roc_auc_score(np.arange(190) >= 170, log_odds) > 0.95
+
+
 def test_two_kinds_of_outliers_are_one_cluster(rng, common_words):
     """What they have in common, a third of their words, makes them one."""
     shared = rng.dirichlet(np.full(N_WORDS, 0.1))
@@ -131,7 +145,7 @@ def test_topics_of_the_others_are_no_part_of_the_cluster(seed):
 def test_a_one_counts_where_the_rest_of_its_row_belongs(as_table, rng, monkeypatch):
     X = (rng.uniform(size=(30, 6)) < 0.4).astype(float)
     monkeypatch.setattr(_cluster, "ROWS_AT_A_TIME", 7)
-    mixture = _cluster._fit_mixture(as_table(X), rng)
+    mixture = _cluster._fit_mixture(as_table(X), 1.0, rng)
     one = np.exp(mixture.log_one)
     likelihood = bernoulli(one).pmf(X[:, :, None])
     shares = np.exp(mixture.joint[0]) / likelihood[0].prod(axis=0)
