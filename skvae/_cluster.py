@@ -110,13 +110,13 @@ class MinorityCluster:
         return math.log((1 - self.share) / self.share)
 
     def suspects(self, X: Any) -> np.ndarray:
-        """The rows most like the cluster, as booleans: half as many again as it is estimated to be.
+        """The rows most like the cluster, as booleans: a quarter more than it is estimated to have.
 
         Its outskirts are among them, which would teach a density of the other rows what it should
         not know.
         """
         log_odds = self.outside.log_prob(X) - self.inside.log_prob(X)
-        n_suspects = min(round(1.5 * self.share * len(log_odds)), len(log_odds) - 1)
+        n_suspects = min(round(1.25 * self.share * len(log_odds)), len(log_odds) - 1)
         mask = np.zeros(len(log_odds), dtype=bool)
         mask[np.argsort(log_odds, kind="stable")[:n_suspects]] = True
         return mask

@@ -67,10 +67,12 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
         belongs to it.
     solver : {"adam", "sgd"}, default="adam"
         Optimiser; "sgd" is plain, without momentum.
-    alpha : float, default=0.01
+    alpha : "auto" or float, default="auto"
         Half of it times the sum of squared weights (not biases) is added to the training loss, in
         nats; a hundred times as much of the weights that give the variances of Gaussian features.
         More of it makes a coarser density, which learns less of what the rows should not hold.
+        "auto" is 0.03 for binary rows that may hold outliers, all but those with the score "elbo",
+        and 0.01 for others.
     batch_size : int, default=128
         Rows in a training step; the last step of an epoch takes what is left.
     learning_rate_init : float, default=0.003
@@ -150,6 +152,7 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
     _parameter_constraints = VAEDensityEstimator._parameter_constraints | {
         "contamination": [StrOptions({"auto"}), Interval(Real, 0, 0.5, closed="right")],
         "outlier_score": [StrOptions({"auto", "elbo", "log_odds"})],
+        "alpha": [StrOptions({"auto"}), *VAEDensityEstimator._parameter_constraints["alpha"]],
     }
 
     def __init__(
@@ -164,7 +167,7 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
         n_negative_samples="auto",
         n_importance_samples=1,
         solver="adam",
-        alpha=0.01,
+        alpha="auto",
         batch_size=128,
         learning_rate_init=3e-3,
         max_iter=100,
@@ -220,13 +223,22 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
             If a parameter or value is not allowed, `outlier_score="log_odds"` finds no cluster of
             outliers, or the training diverges. The detector is then as it was before.
         """
+        from ._torch.likelihoods import make_likelihood
+
         with restored_on_error(self):
             validate_params(self, self._parameter_constraints)
             clean = validate_table(self, X, reset=True, allow_nan=True)
             likelihood = resolve_likelihood(self.likelihood, X)
-            self._cluster = self._find_cluster(clean, likelihood)
+            model = make_likelihood(likelihood, clean)
+            model.check(clean)
+            refuse_empty(clean, model.name)
+            search = self.outlier_score != "elbo"
+            self._cluster = self._find_cluster(clean, model) if search else None
             self.outlier_score_ = "elbo" if self._cluster is None else "log_odds"
-            self.density_ = self._fit_density(clean, likelihood)
+            alpha = self.alpha
+            if alpha == "auto":
+                alpha = 0.03 if search and model.name == "bernoulli" else 0.01
+            self.density_ = self._fit_density(clean, likelihood, alpha)
             if hasattr(self, "feature_names_in_"):
                 self.density_.feature_names_in_ = self.feature_names_in_
             self.n_iter_ = self.density_.n_iter_
@@ -236,20 +248,15 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
                 self.offset_ = threshold(self._score_samples(clean), self.contamination)
         return self
 
-    def _find_cluster(self, X: Any, likelihood: Any) -> MinorityCluster | None:
-        """Check X, and find the cluster that "log_odds" needs; None means the score "elbo"."""
-        from ._torch.likelihoods import Bernoulli, has_missing, make_likelihood
+    def _find_cluster(self, X: Any, model: Any) -> MinorityCluster | None:
+        """The cluster that "log_odds" needs; None means the score "elbo"."""
+        from ._torch.likelihoods import has_missing
 
-        model = make_likelihood(likelihood, X)
-        model.check(X)
-        refuse_empty(X, model.name)
-        if self.outlier_score == "elbo":
-            return None
         cluster = None
         obstacle = f"the likelihood of this one is {model.name}"
         if has_missing(X):
             obstacle = "this one has missing values"
-        elif isinstance(model, Bernoulli):
+        elif model.name == "bernoulli":
             obstacle = "none was found"
             seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
             cluster = find_minority_cluster(X, seed)
@@ -260,11 +267,11 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
             )
         return cluster
 
-    def _fit_density(self, X: Any, likelihood: Any) -> VAEDensityEstimator:
+    def _fit_density(self, X: Any, likelihood: Any, alpha: float) -> VAEDensityEstimator:
         """Learn the density of the rows that do not resemble the cluster, if there is one."""
         parameters = self.get_params(deep=False)
         del parameters["contamination"], parameters["outlier_score"]
-        parameters |= {"likelihood": likelihood, "autoregressive": False}
+        parameters |= {"likelihood": likelihood, "autoregressive": False, "alpha": alpha}
         density = VAEDensityEstimator(**parameters)
         if self.warm_start and hasattr(self, "density_"):
             density = copy.copy(self.density_).set_params(**parameters)

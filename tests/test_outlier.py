@@ -15,6 +15,8 @@ from skvae.datasets import fetch_sms_spam, make_messages
 
 # What a detector's density is fitted with, other than a density by itself.
 DETECTOR = {"alpha": 0.01, "autoregressive": False, "early_stopping": False}
+# The same of binary rows that may hold outliers.
+COARSER = DETECTOR | {"alpha": 0.03}
 QUICK = {"max_iter": 3, "random_state": 0}
 
 
@@ -45,6 +47,24 @@ def test_elbo_scores_are_those_of_a_density_of_all_rows(binary_rows):
     np.testing.assert_array_equal(alone.score_samples(binary_rows), scores)
 
 
+@pytest.mark.parametrize(
+    ("parameters", "expected"),
+    [
+        ({}, 0.03),
+        ({"outlier_score": "log_odds"}, 0.03),
+        ({"outlier_score": "elbo"}, 0.01),
+        ({"likelihood": "poisson"}, 0.01),
+        ({"alpha": 0.2}, 0.2),
+        ({"alpha": 0}, 0),
+    ],
+)
+def test_density_of_binary_rows_that_may_hold_outliers_is_coarser(
+    parameters, expected, contaminated
+):
+    detector = VAEOutlierDetector(**QUICK, **parameters).fit(contaminated)
+    assert detector.density_.alpha == expected
+
+
 def test_log_odds_are_those_of_the_density_against_the_cluster(contaminated):
     detector = VAEOutlierDetector(**QUICK).fit(contaminated)
     assert detector.outlier_score_ == "log_odds"
@@ -52,7 +72,7 @@ def test_log_odds_are_those_of_the_density_against_the_cluster(contaminated):
         contaminated, np.random.RandomState(0).randint(np.iinfo(np.int32).max)
     )
     normal = contaminated[~cluster.suspects(contaminated)]
-    density = VAEDensityEstimator(**DETECTOR, **QUICK).fit(normal).score_samples(contaminated)
+    density = VAEDensityEstimator(**COARSER, **QUICK).fit(normal).score_samples(contaminated)
     share, inside = cluster.share, cluster.inside.log_prob(contaminated)
     expected = density + np.log(1 - share) - inside - np.log(share)
     np.testing.assert_allclose(detector.score_samples(contaminated), expected, rtol=1e-12)
@@ -80,7 +100,7 @@ def test_binary_rows_without_a_cluster_are_scored_by_the_elbo(binary_rows):
     X = (rng.uniform(size=(300, 8)) < 0.3).astype(float)
     detector = VAEOutlierDetector(**QUICK).fit(X)
     assert detector.outlier_score_ == "elbo"
-    expected = VAEDensityEstimator(**DETECTOR, **QUICK).fit(X).score_samples(X)
+    expected = VAEDensityEstimator(**COARSER, **QUICK).fit(X).score_samples(X)
     np.testing.assert_array_equal(detector.score_samples(X), expected)
     with pytest.raises(ValueError, match="needs a tight cluster.*none was found"):
         VAEOutlierDetector(outlier_score="log_odds", **QUICK).fit(X)
