@@ -33,7 +33,7 @@ ROWS_AT_A_TIME = 1000
 
 # How much likelier, in nats, a one in the cluster must be there than elsewhere, on average, by the
 # ones and zeros that smooth each feature of a component: half as likely again, and twice as likely
-# with fewer of them, which let smaller groups be components, the topics of ham among them.
+# with fewer of them, by which the topics of ham are components too.
 MIN_GAINS = {1.0: math.log(1.5), 0.5: math.log(2)}
 
 # A cluster's ones are taken for so many more that fall like all others, until its own say more.
@@ -127,14 +127,14 @@ def find_minority_cluster(X: Any, seed: int) -> MinorityCluster | None:
 
     A mixture of `N_COMPONENTS` Bernoulli products, smoothed by Laplace's rule, which empties those
     that are not needed, is fitted to at most `MAX_ROWS` rows by expectation maximisation from
-    `N_STARTS` random starts, of which the likeliest is kept. A second mixture is smoothed half as
-    much, and keeps smaller components. The cluster is the group of components of either, with less
-    than half of the rows but not very few, whose ones gain most by a distribution over the features
-    of their own, for their number. The length of a row plays no part in it: long messages are a
-    component too, but their words are those of the short ones. Where a one is not, on average, half
-    as likely again in the cluster as elsewhere (in the second mixture twice as likely), the table
-    has no cluster; nor where it is one of several much alike, such as the topics of a corpus, which
-    hold half of the rows together.
+    `N_STARTS` random starts, of which the likeliest is kept. The cluster is the group of
+    components, with less than half of the rows but not very few, whose ones gain most by a
+    distribution over the features of their own, for their number. The length of a row plays no part
+    in it: long messages are a component too, but their words are those of the short ones. There is
+    no cluster where a one is not, on average, half as likely again in it as elsewhere; nor where it
+    is one of several much alike, such as the topics of a corpus, which hold half of the rows
+    together. Then a second mixture is tried that is smoothed half as much and so has smaller
+    components, in whose cluster a one must be twice as likely.
 
     Parameters
     ----------
@@ -153,33 +153,24 @@ def find_minority_cluster(X: Any, seed: int) -> MinorityCluster | None:
     rng = np.random.RandomState(seed)
     if X.shape[0] > MAX_ROWS:
         X = X[rng.permutation(X.shape[0])[:MAX_ROWS]]
-    groups = []
     for smoothing, min_gain in MIN_GAINS.items():
         starts = (_fit_mixture(X, smoothing, rng) for _ in range(N_STARTS))
         mixture = max(starts, key=lambda start: start.likelihood)
-        groups.append(_find_group(mixture, X, min_gain))
-    evidence, memberships = max(groups, key=lambda group: group[0])
-    return MinorityCluster(X, memberships) if evidence > 0 else None
+        cluster = _find_group(mixture, X, min_gain)
+        if cluster is not None:
+            return cluster
+    return None
 
 
-def _find_group(mixture: _Mixture, X: Any, min_gain: float) -> tuple[float, np.ndarray]:
-    """The group of components that is most a cluster.
-
-    Returns
-    -------
-    evidence : float
-        n g^2 of n ones that gain g each: the square of a mean over its standard error, but for a
-        constant. 0 if no group is a cluster.
-    memberships : ndarray of shape (n_samples,)
-        Probability that a row belongs to the group.
-    """
+def _find_group(mixture: _Mixture, X: Any, min_gain: float) -> MinorityCluster | None:
+    """The group of components that is most a cluster, if any is."""
     memberships = softmax(mixture.joint, axis=1)
     n_rows = memberships.sum(axis=0)
     kept = n_rows >= MIN_ROWS
     n_rows, memberships = n_rows[kept], memberships[:, kept]
     ones = mixture.ones(X)[kept]
     total = ones.sum(axis=0)
-    none = (0.0, np.zeros(X.shape[0]))
+    # The first value is the square of a mean over its standard error, but for a constant.
     candidates = []
     for mask in itertools.product([False, True], repeat=len(n_rows)):
         group = np.array(mask, dtype=bool)
@@ -188,17 +179,17 @@ def _find_group(mixture: _Mixture, X: Any, min_gain: float) -> tuple[float, np.n
             inside = ones[group].sum(axis=0)
             gain = _gain(inside, total - inside)
             if gain >= min_gain:
-                candidates.append((float(gain**2 * inside.sum()), gain, group))
+                candidates.append((gain**2 * inside.sum(), gain, group))
     if not candidates:
-        return none
-    evidence, gain, group = max(candidates, key=lambda candidate: candidate[0])
+        return None
+    _, gain, group = max(candidates, key=lambda candidate: candidate[0])
     # Of the other components all but the largest, each against the rest of them.
     outside = ones[~group].sum(axis=0)
     smaller = np.flatnonzero(~group)[np.argsort(n_rows[~group])][:-1]
     alike = [i for i in smaller if _gain(ones[i], outside - ones[i]) >= ALIKE * gain]
     if n_rows[group].sum() + n_rows[alike].sum() >= MAX_SHARE * X.shape[0]:
-        return none
-    return evidence, memberships[:, group].sum(axis=1)
+        return None
+    return MinorityCluster(X, memberships[:, group].sum(axis=1))
 
 
 @dataclass
