@@ -39,6 +39,10 @@ MIN_GAINS = {1.0: math.log(1.5), 0.5: math.log(2)}
 # A cluster's ones are taken for so many more that fall like all others, until its own say more.
 N_PRIOR_ONES = 100
 
+# Variance of the number of ones in a row, as a share of what independent features give it, below
+# which the columns code categories.
+MIN_DISPERSION = 0.5
+
 # Components with this share of the cluster's mean gain, or more, are groups of its kind.
 ALIKE = 0.8
 
@@ -136,6 +140,9 @@ def find_minority_cluster(X: Any, seed: int) -> MinorityCluster | None:
     together. Then a second mixture is tried that is smoothed half as much and so has smaller
     components, in whose cluster a one must be twice as likely.
 
+    Rows that all have nearly as many ones are no messages, but categories or bins, one column for
+    each: groups among these are the table's ordinary ones, and not looked for.
+
     Parameters
     ----------
     X : {ndarray, CSR matrix} of shape (n_samples, n_features)
@@ -153,6 +160,10 @@ def find_minority_cluster(X: Any, seed: int) -> MinorityCluster | None:
     rng = np.random.RandomState(seed)
     if X.shape[0] > MAX_ROWS:
         X = X[rng.permutation(X.shape[0])[:MAX_ROWS]]
+    frequencies = _column_sums(X, np.ones(X.shape[0])) / X.shape[0]
+    n_ones = np.asarray(X.sum(axis=1)).ravel()
+    if n_ones.var() < MIN_DISPERSION * (frequencies * (1 - frequencies)).sum():
+        return None
     for smoothing, min_gain in MIN_GAINS.items():
         starts = (_fit_mixture(X, smoothing, rng) for _ in range(N_STARTS))
         mixture = max(starts, key=lambda start: start.likelihood)

@@ -7,6 +7,7 @@ from scipy.stats import bernoulli
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_union
+from sklearn.preprocessing import OneHotEncoder
 
 from skvae import _cluster
 from skvae._cluster import IndependentBernoulli, MinorityCluster, find_minority_cluster
@@ -172,9 +173,20 @@ def test_a_few_copies_are_no_cluster(rng, common_words):
 
 
 @pytest.mark.parametrize("n_groups", [2, 3, 4])
-def test_one_group_of_several_is_no_cluster(n_groups):
+def test_one_group_of_several_is_no_cluster(n_groups, monkeypatch):
+    monkeypatch.setattr(_cluster, "MIN_DISPERSION", 0)
     X = np.kron(np.eye(n_groups), np.ones((100, 3)))
     assert find_minority_cluster(X, seed=0) is None
+
+
+def test_a_group_of_coded_categories_is_no_cluster(rng, monkeypatch):
+    """It would be one among messages, but of categories each row has as many ones."""
+    categories = rng.randint(4, size=(1000, 10))
+    categories[:200] = rng.randint(2, size=(200, 10))
+    X = OneHotEncoder(sparse_output=False).fit_transform(categories)
+    assert find_minority_cluster(X, seed=0) is None
+    monkeypatch.setattr(_cluster, "MIN_DISPERSION", 0)
+    assert find_minority_cluster(X, seed=0) is not None
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 5), (12, 1), (30, 3)])
