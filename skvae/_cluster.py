@@ -160,7 +160,7 @@ def find_minority_cluster(X: Any, seed: int) -> MinorityCluster | None:
     rng = np.random.RandomState(seed)
     if X.shape[0] > MAX_ROWS:
         X = X[rng.permutation(X.shape[0])[:MAX_ROWS]]
-    frequencies = _column_sums(X, np.ones(X.shape[0])) / X.shape[0]
+    frequencies = np.asarray(X.mean(axis=0)).ravel()
     n_ones = np.asarray(X.sum(axis=1)).ravel()
     if n_ones.var() < MIN_DISPERSION * (frequencies * (1 - frequencies)).sum():
         return None

@@ -71,8 +71,8 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
         Half of it times the sum of squared weights (not biases) is added to the training loss, in
         nats; a hundred times as much of the weights that give the variances of Gaussian features.
         More of it makes a coarser density, which learns less of what the rows should not hold.
-        "auto" is 0.03 for binary rows that may hold outliers, all but those with the score "elbo",
-        and 0.01 for others.
+        "auto" is 0.03 for binary rows, unless `outlier_score="elbo"` says that they hold no
+        outliers to learn, and 0.01 for others.
     batch_size : int, default=128
         Rows in a training step; the last step of an epoch takes what is left.
     learning_rate_init : float, default=0.003
