@@ -36,6 +36,10 @@ ROWS_AT_A_TIME = 1000
 # with fewer of them, by which the topics of ham are components too.
 MIN_GAINS = {1.0: math.log(1.5), 0.5: math.log(2)}
 
+# How much likelier, in nats, a row must be on average by two kinds of rows than by one, for a
+# cluster of long rows: so much that hardly any is of both.
+MIN_DIVISION = 8.0
+
 # A cluster's ones are taken for so many more that fall like all others, until its own say more.
 N_PRIOR_ONES = 100
 
@@ -140,6 +144,12 @@ def find_minority_cluster(X: Any, seed: int) -> MinorityCluster | None:
     together. Then a second mixture is tried that is smoothed half as much and so has smaller
     components, in whose cluster a one must be twice as likely.
 
+    Components of long rows, such as e-mails, differ most in their length. Of those without such a
+    cluster the smaller one of two kinds is it, which are told apart by what their ones are: by a
+    mixture of two distributions over the features, given the number of ones of a row. Each row must
+    be so long that there is no doubt of which kind it is. The model of the cluster then has rows as
+    long as the others.
+
     Rows that all have nearly as many ones are no messages, but categories or bins, one column for
     each: groups among these are the table's ordinary ones, and not looked for.
 
@@ -152,10 +162,12 @@ def find_minority_cluster(X: Any, seed: int) -> MinorityCluster | None:
 
     References
     ----------
-    The mixture: A. Juan and E. Vidal, "On the use of Bernoulli mixture models for text
-    classification", Pattern Recognition 35(12), 2002. Prediction of each one by the others: S.
-    Geisser, "The predictive sample reuse method with applications", Journal of the American
-    Statistical Association 70(350), 1975.
+    The mixtures: A. Juan and E. Vidal, "On the use of Bernoulli mixture models for text
+    classification", Pattern Recognition 35(12), 2002; K. Nigam, A. McCallum, S. Thrun and T.
+    Mitchell, "Text classification from labeled and unlabeled documents using EM", Machine Learning
+    39, 2000 (of distributions over words). Prediction of each one by the others: S. Geisser, "The
+    predictive sample reuse method with applications", Journal of the American Statistical
+    Association 70(350), 1975.
     """
     rng = np.random.RandomState(seed)
     if X.shape[0] > MAX_ROWS:
@@ -165,12 +177,10 @@ def find_minority_cluster(X: Any, seed: int) -> MinorityCluster | None:
     if n_ones.var() < MIN_DISPERSION * (frequencies * (1 - frequencies)).sum():
         return None
     for smoothing, min_gain in MIN_GAINS.items():
-        starts = (_fit_mixture(X, smoothing, rng) for _ in range(N_STARTS))
-        mixture = max(starts, key=lambda start: start.likelihood)
-        cluster = _find_group(mixture, X, min_gain)
+        cluster = _find_group(_fit_mixture(X, N_COMPONENTS, smoothing, rng), X, min_gain)
         if cluster is not None:
             return cluster
-    return None
+    return _divide(X, rng)
 
 
 def _find_group(mixture: _Mixture, X: Any, min_gain: float) -> MinorityCluster | None:
@@ -203,9 +213,26 @@ def _find_group(mixture: _Mixture, X: Any, min_gain: float) -> MinorityCluster |
     return MinorityCluster(X, memberships[:, group].sum(axis=1))
 
 
+def _divide(X: Any, rng: np.random.RandomState) -> MinorityCluster | None:
+    """The smaller one of two kinds of long rows, told apart by what their ones are."""
+    mixture = _fit_mixture(X, 2, 1.0, rng, given_n_ones=True)
+    log_one = np.log(_column_sums(X, np.ones(X.shape[0])) + 1)
+    log_one -= logsumexp(log_one)
+    if mixture.likelihood - np.mean(safe_sparse_dot(X, log_one)) < MIN_DIVISION:
+        return None
+    memberships = softmax(mixture.joint, axis=1)
+    smaller = int(np.argmin(memberships.sum(axis=0)))
+    cluster = MinorityCluster(X, memberships[:, smaller])
+    if not max(MIN_SHARE, MIN_ROWS / X.shape[0]) <= cluster.share < MAX_SHARE:
+        return None
+    tilt = mixture.log_one[:, smaller] - mixture.log_one[:, 1 - smaller]
+    cluster.inside = IndependentBernoulli.from_logits(cluster.outside.logits + tilt)
+    return cluster
+
+
 @dataclass
 class _Mixture:
-    """Fitted mixture of Bernoulli products.
+    """Fitted mixture of Bernoulli products, or of draws of as many ones as the row has.
 
     Attributes
     ----------
@@ -236,19 +263,48 @@ class _Mixture:
         return counts
 
 
-def _fit_mixture(X: Any, smoothing: float, rng: np.random.RandomState) -> _Mixture:
-    """Fit from one random start, with so many ones and zeros more of each feature and component."""
+def _fit_mixture(
+    X: Any,
+    n_components: int,
+    smoothing: float,
+    rng: np.random.RandomState,
+    *,
+    given_n_ones: bool = False,
+) -> _Mixture:
+    """Fit from random starts, and give the likeliest.
+
+    Each feature of a component counts so many ones and zeros more, its `smoothing`. Given the
+    number of ones in a row, a component is a distribution over the features from which they are
+    drawn.
+    """
+    starts = (
+        _fit_from_one_start(X, n_components, smoothing, rng, given_n_ones) for _ in range(N_STARTS)
+    )
+    return max(starts, key=lambda start: start.likelihood)
+
+
+def _fit_from_one_start(
+    X: Any,
+    n_components: int,
+    smoothing: float,
+    rng: np.random.RandomState,
+    given_n_ones: bool,
+) -> _Mixture:
     n_samples = X.shape[0]
-    memberships = rng.dirichlet(np.ones(N_COMPONENTS), n_samples)
+    memberships = rng.dirichlet(np.ones(n_components), n_samples)
     previous = -np.inf
     for _ in range(MAX_ITER):
         n_rows = memberships.sum(axis=0)
         ones = np.asarray(safe_sparse_dot(X.T, memberships)) + smoothing
-        total = n_rows + 2 * smoothing
-        log_zero = np.log((total - ones) / total)
-        log_one = np.log(ones / total)
-        log_shares = np.log((n_rows + 1) / (n_samples + N_COMPONENTS))
-        joint = safe_sparse_dot(X, log_one - log_zero) + log_zero.sum(axis=0) + log_shares
+        log_shares = np.log((n_rows + 1) / (n_samples + n_components))
+        if given_n_ones:
+            log_one = np.log(ones / ones.sum(axis=0))
+            joint = safe_sparse_dot(X, log_one) + log_shares
+        else:
+            total = n_rows + 2 * smoothing
+            log_zero = np.log((total - ones) / total)
+            log_one = np.log(ones / total)
+            joint = safe_sparse_dot(X, log_one - log_zero) + log_zero.sum(axis=0) + log_shares
         log_likelihood = logsumexp(joint, axis=1)
         memberships = np.exp(joint - log_likelihood[:, None])
         mean = float(log_likelihood.mean())

@@ -38,11 +38,12 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
         What to score; higher is more normal.
 
         - "elbo": bound on log p(x) [2]_. The one for training rows that are all normal.
-        - "log_odds": for binary rows whose outliers are a tight cluster, as spam is among messages.
-          The cluster is found by a mixture of Bernoulli products [3]_ and modelled by one of them,
-          the autoencoder learns the rows that do not resemble it, and the score is the log-odds of
-          the two: a likelihood ratio [4]_, in which the length of a message all but cancels out. A
-          ValueError if there is no such cluster.
+        - "log_odds": for binary rows whose outliers are a tight cluster, as spam is among messages,
+          or the smaller one of two kinds of long rows, such as e-mails. The cluster is found by a
+          mixture of Bernoulli products or of distributions over words [3]_ and modelled by one
+          product, the autoencoder learns the rows that do not resemble it, and the score is the
+          log-odds of the two: a likelihood ratio [4]_, in which the length of a message all but
+          cancels out. A ValueError if there is no such cluster.
         - "auto": "log_odds" for binary rows among which there is such a cluster, otherwise "elbo".
     n_components : int, default=8
         Number of latent dimensions.
@@ -72,7 +73,8 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
         nats; a hundred times as much of the weights that give the variances of Gaussian features.
         More of it makes a coarser density, which learns less of what the rows should not hold.
         "auto" is 0.03 for binary rows, unless `outlier_score="elbo"` says that they hold no
-        outliers to learn, and 0.01 for others.
+        outliers to learn, and 0.01 for others. With the score "log_odds" and more than 25 ones in
+        a row, on average, it grows with their number, because the loss does.
     batch_size : int, default=128
         Rows in a training step; the last step of an epoch takes what is left.
     learning_rate_init : float, default=0.003
@@ -130,7 +132,8 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
     .. [1] J. W. Tukey, "Exploratory Data Analysis", Addison-Wesley, 1977, chapter 2.
     .. [2] D. P. Kingma and M. Welling, "Auto-Encoding Variational Bayes", ICLR 2014, equation 3.
     .. [3] A. Juan and E. Vidal, "On the use of Bernoulli mixture models for text classification",
-       Pattern Recognition 35(12), 2002.
+       Pattern Recognition 35(12), 2002; K. Nigam et al., "Text classification from labeled and
+       unlabeled documents using EM", Machine Learning 39, 2000, for long rows.
     .. [4] J. Ren et al., "Likelihood Ratios for Out-of-Distribution Detection", NeurIPS 2019,
        equation 2, with the cluster in the place of the background.
     .. [5] A. Botev, B. Zheng and D. Barber, "Complementary Sum Sampling for Likelihood
@@ -238,6 +241,8 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
             alpha = self.alpha
             if alpha == "auto":
                 alpha = 0.03 if search and model.name == "bernoulli" else 0.01
+                if self._cluster is not None:
+                    alpha *= max(1.0, float(clean.sum()) / (25 * clean.shape[0]))
             self.density_ = self._fit_density(clean, likelihood, alpha)
             if hasattr(self, "feature_names_in_"):
                 self.density_.feature_names_in_ = self.feature_names_in_

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from scipy.special import expit
 from scipy.stats import bernoulli
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.metrics import roc_auc_score
@@ -142,11 +143,53 @@ def test_topics_of_the_others_are_no_part_of_the_cluster(seed):
     assert np.mean(members(cluster, X) == (np.asarray(is_spam) == 1)) > 0.99
 
 
+@pytest.fixture
+def long_rows(rng):
+    """480 rows of about 60 to 600 ones, and 120 that prefer other features."""
+    q = rng.dirichlet(np.full(2000, 0.5))
+    p = 0.6 * q + 0.4 * rng.dirichlet(np.full(2000, 0.5))
+    lengths = np.exp(rng.uniform(np.log(60), np.log(600), size=600))
+    in_cluster = np.arange(600) >= 480
+    expected = lengths[:, None] * np.where(in_cluster[:, None], p, q)
+    return sp.csr_matrix((rng.uniform(size=(600, 2000)) < expected).astype(float)), in_cluster
+
+
+def test_the_smaller_of_two_kinds_of_long_rows_is_the_cluster(long_rows):
+    X, in_cluster = long_rows
+    cluster = find_minority_cluster(X, seed=0)
+    assert cluster.share == pytest.approx(0.2, abs=0.01)
+    assert np.mean(members(cluster, X) == in_cluster) > 0.99
+
+
+def test_model_of_a_cluster_of_long_rows_has_rows_as_long_as_the_others(long_rows):
+    X, in_cluster = long_rows
+    cluster = find_minority_cluster(X, seed=0)
+    inside, outside = (expit(model.logits) for model in (cluster.inside, cluster.outside))
+    assert inside.sum() == pytest.approx(outside.sum(), rel=0.05)
+    ones = np.array([X[rows].sum(axis=0).A1 + 1 for rows in (in_cluster, ~in_cluster)])
+    ones /= ones.sum(axis=1, keepdims=True)
+    tilt = cluster.inside.logits - cluster.outside.logits
+    np.testing.assert_allclose(tilt, np.log(ones[0] / ones[1]), atol=0.1)
+
+
+@pytest.mark.parametrize("kept", [slice(0, 480), slice(470, 485), slice(360, 600)])
+def test_long_rows_of_one_kind_few_of_another_or_two_halves_have_no_cluster(long_rows, kept):
+    X, _ = long_rows
+    assert find_minority_cluster(X[kept], seed=0) is None
+
+
+def test_one_distribution_over_the_features_is_that_of_all_ones(rng):
+    X = (rng.uniform(size=(30, 6)) < 0.4).astype(float)
+    mixture = _cluster._fit_mixture(X, 1, 1.0, rng, given_n_ones=True)
+    p = (X.sum(axis=0) + 1) / (X.sum() + 6)
+    assert mixture.likelihood == pytest.approx(np.mean(X @ np.log(p)))
+
+
 @pytest.mark.parametrize("as_table", [np.asarray, sp.csr_matrix])
 def test_a_one_counts_where_the_rest_of_its_row_belongs(as_table, rng, monkeypatch):
     X = (rng.uniform(size=(30, 6)) < 0.4).astype(float)
     monkeypatch.setattr(_cluster, "ROWS_AT_A_TIME", 7)
-    mixture = _cluster._fit_mixture(as_table(X), 1.0, rng)
+    mixture = _cluster._fit_mixture(as_table(X), 6, 1.0, rng)
     one = np.exp(mixture.log_one)
     likelihood = bernoulli(one).pmf(X[:, :, None])
     shares = np.exp(mixture.joint[0]) / likelihood[0].prod(axis=0)

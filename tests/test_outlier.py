@@ -65,6 +65,16 @@ def test_density_of_binary_rows_that_may_hold_outliers_is_coarser(
     assert detector.density_.alpha == expected
 
 
+def test_alpha_grows_with_the_ones_of_long_rows(contaminated):
+    # Each column five times: the same cluster, in rows that are five times as long.
+    long_rows = sp.hstack([contaminated] * 5, format="csr")
+    detector = VAEOutlierDetector(**QUICK).fit(long_rows)
+    assert detector.outlier_score_ == "log_odds"
+    ones = long_rows.sum() / long_rows.shape[0]
+    assert ones > 25
+    assert detector.density_.alpha == pytest.approx(0.03 * ones / 25)
+
+
 def test_log_odds_are_those_of_the_density_against_the_cluster(contaminated):
     detector = VAEOutlierDetector(**QUICK).fit(contaminated)
     assert detector.outlier_score_ == "log_odds"
