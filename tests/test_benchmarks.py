@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from email.message import EmailMessage
 from pathlib import Path
 
 import numpy as np
@@ -187,6 +188,27 @@ def test_spam_samples_a_share_of_the_corpus(tmp_path):
     arguments = ["--corpus", "corpus.txt", "--methods", "digits", "--seeds", "0"]
     printed = printed_by("spam.py", tmp_path, *arguments, "--sample", "20", "0.3")
     assert "20 messages, 6 of them spam" in printed
+
+
+def test_mails_become_lines_of_their_text(tmp_path):
+    plain = EmailMessage()
+    plain["Subject"] = "Lunch"
+    plain.set_content("At one?\n\tOr two.\n")
+    page = "<style>p {color: red}</style><p>Win &pound;5&nbsp;<b>now</b></p>"
+    marked = EmailMessage()
+    marked["Subject"] = "Prize"
+    marked.set_content("Plain text.")
+    marked.add_alternative(page, subtype="html", cte="base64")
+    marked.add_attachment(b"data", maintype="application", subtype="octet-stream")
+    for label, mail in {"ham": plain, "spam": marked}.items():
+        (tmp_path / label).mkdir()
+        (tmp_path / label / "1").write_bytes(bytes(mail))
+        (tmp_path / label / "cmds").write_text("mv 1 2")
+    printed = printed_by("mails.py", tmp_path, "--ham", "ham", "--spam", "spam")
+    assert printed.splitlines() == [
+        "ham\tLunch At one? Or two.",
+        "spam\tPrize Plain text. Win £5 now",
+    ]
 
 
 def test_spam_goes_on_after_features_that_fail(tmp_path):
