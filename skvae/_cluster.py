@@ -40,6 +40,10 @@ MIN_GAINS = {1.0: math.log(1.5), 0.5: math.log(2)}
 # cluster of long rows: so much that hardly any is of both.
 MIN_DIVISION = 8.0
 
+# Of so many divisions those with this share of the largest such gain, or more, are as good.
+N_DIVISIONS = 20
+ALIKE_DIVISION = 0.97
+
 # A cluster's ones are taken for so many more that fall like all others, until its own say more.
 N_PRIOR_ONES = 100
 
@@ -147,8 +151,9 @@ def find_minority_cluster(X: Any, seed: int) -> MinorityCluster | None:
     Components of long rows, such as e-mails, differ most in their length. Of those without such a
     cluster the smaller one of two kinds is it, which are told apart by what their ones are: by a
     mixture of two distributions over the features, given the number of ones of a row. Each row must
-    be so long that there is no doubt of which kind it is. The model of the cluster then has rows as
-    long as the others.
+    be so long that there is no doubt of which kind it is. Where several starts are about as likely,
+    the one with the smallest cluster counts: long rows can be divided in more than one way, and
+    what is sought is rare. The model of the cluster then has rows as long as the others.
 
     Rows that all have nearly as many ones are no messages, but categories or bins, one column for
     each: groups among these are the table's ordinary ones, and not looked for.
@@ -177,7 +182,9 @@ def find_minority_cluster(X: Any, seed: int) -> MinorityCluster | None:
     if n_ones.var() < MIN_DISPERSION * (frequencies * (1 - frequencies)).sum():
         return None
     for smoothing, min_gain in MIN_GAINS.items():
-        cluster = _find_group(_fit_mixture(X, N_COMPONENTS, smoothing, rng), X, min_gain)
+        starts = (_fit_mixture(X, N_COMPONENTS, smoothing, rng) for _ in range(N_STARTS))
+        mixture = max(starts, key=lambda start: start.likelihood)
+        cluster = _find_group(mixture, X, min_gain)
         if cluster is not None:
             return cluster
     return _divide(X, rng)
@@ -215,17 +222,20 @@ def _find_group(mixture: _Mixture, X: Any, min_gain: float) -> MinorityCluster |
 
 def _divide(X: Any, rng: np.random.RandomState) -> MinorityCluster | None:
     """The smaller one of two kinds of long rows, told apart by what their ones are."""
-    mixture = _fit_mixture(X, 2, 1.0, rng, given_n_ones=True)
     log_one = np.log(_column_sums(X, np.ones(X.shape[0])) + 1)
-    log_one -= logsumexp(log_one)
-    if mixture.likelihood - np.mean(safe_sparse_dot(X, log_one)) < MIN_DIVISION:
+    one_kind = np.mean(safe_sparse_dot(X, log_one - logsumexp(log_one)))
+    starts = [_fit_mixture(X, 2, 1.0, rng, given_n_ones=True) for _ in range(N_DIVISIONS)]
+    gain = max(start.likelihood for start in starts) - one_kind
+    if gain < MIN_DIVISION:
         return None
-    memberships = softmax(mixture.joint, axis=1)
-    smaller = int(np.argmin(memberships.sum(axis=0)))
-    cluster = MinorityCluster(X, memberships[:, smaller])
+    starts = [start for start in starts if start.likelihood - one_kind >= ALIKE_DIVISION * gain]
+    memberships = np.stack([softmax(start.joint, axis=1) for start in starts])
+    start, smaller = np.unravel_index(np.argmin(memberships.sum(axis=1)), (len(starts), 2))
+    cluster = MinorityCluster(X, memberships[start][:, smaller])
     if not max(MIN_SHARE, MIN_ROWS / X.shape[0]) <= cluster.share < MAX_SHARE:
         return None
-    tilt = mixture.log_one[:, smaller] - mixture.log_one[:, 1 - smaller]
+    log_one = starts[start].log_one
+    tilt = log_one[:, smaller] - log_one[:, 1 - smaller]
     cluster.inside = IndependentBernoulli.from_logits(cluster.outside.logits + tilt)
     return cluster
 
@@ -271,25 +281,12 @@ def _fit_mixture(
     *,
     given_n_ones: bool = False,
 ) -> _Mixture:
-    """Fit from random starts, and give the likeliest.
+    """Fit from one random start.
 
     Each feature of a component counts so many ones and zeros more, its `smoothing`. Given the
     number of ones in a row, a component is a distribution over the features from which they are
     drawn.
     """
-    starts = (
-        _fit_from_one_start(X, n_components, smoothing, rng, given_n_ones) for _ in range(N_STARTS)
-    )
-    return max(starts, key=lambda start: start.likelihood)
-
-
-def _fit_from_one_start(
-    X: Any,
-    n_components: int,
-    smoothing: float,
-    rng: np.random.RandomState,
-    given_n_ones: bool,
-) -> _Mixture:
     n_samples = X.shape[0]
     memberships = rng.dirichlet(np.ones(n_components), n_samples)
     previous = -np.inf
