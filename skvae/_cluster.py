@@ -148,12 +148,12 @@ def find_minority_cluster(X: Any, seed: int) -> MinorityCluster | None:
     together. Then a second mixture is tried that is smoothed half as much and so has smaller
     components, in whose cluster a one must be twice as likely.
 
-    Components of long rows, such as e-mails, differ most in their length. Of those without such a
-    cluster the smaller one of two kinds is it, which are told apart by what their ones are: by a
-    mixture of two distributions over the features, given the number of ones of a row. Each row must
-    be so long that there is no doubt of which kind it is. Where several starts are about as likely,
-    the one with the smallest cluster counts: long rows can be divided in more than one way, and
-    what is sought is rare. The model of the cluster then has rows as long as the others.
+    Components of long rows, such as e-mails, differ most in their length. Of these the smaller one
+    of two kinds is the cluster, which are told apart by what their ones are: by a mixture of two
+    distributions over the features, given the number of ones of a row. Rows are long where there is
+    hardly a doubt of which kind each one is. Where several starts are about as likely, the one with
+    the smallest cluster counts: long rows can be divided in more than one way, and what is sought
+    is rare. The model of the cluster then has rows as long as the others.
 
     Rows that all have nearly as many ones are no messages, but categories or bins, one column for
     each: groups among these are the table's ordinary ones, and not looked for.
@@ -181,13 +181,16 @@ def find_minority_cluster(X: Any, seed: int) -> MinorityCluster | None:
     n_ones = np.asarray(X.sum(axis=1)).ravel()
     if n_ones.var() < MIN_DISPERSION * (frequencies * (1 - frequencies)).sum():
         return None
+    divisions = _divide(X, np.random.RandomState(seed))
+    if divisions:
+        return _find_smaller_kind(divisions, X)
     for smoothing, min_gain in MIN_GAINS.items():
         starts = (_fit_mixture(X, N_COMPONENTS, smoothing, rng) for _ in range(N_STARTS))
         mixture = max(starts, key=lambda start: start.likelihood)
         cluster = _find_group(mixture, X, min_gain)
         if cluster is not None:
             return cluster
-    return _divide(X, rng)
+    return None
 
 
 def _find_group(mixture: _Mixture, X: Any, min_gain: float) -> MinorityCluster | None:
@@ -220,21 +223,27 @@ def _find_group(mixture: _Mixture, X: Any, min_gain: float) -> MinorityCluster |
     return MinorityCluster(X, memberships[:, group].sum(axis=1))
 
 
-def _divide(X: Any, rng: np.random.RandomState) -> MinorityCluster | None:
-    """The smaller one of two kinds of long rows, told apart by what their ones are."""
+def _divide(X: Any, rng: np.random.RandomState) -> list[_Mixture]:
+    """Divisions of long rows into two kinds that are about as likely; none where rows are short."""
     log_one = np.log(_column_sums(X, np.ones(X.shape[0])) + 1)
     one_kind = np.mean(safe_sparse_dot(X, log_one - logsumexp(log_one)))
     starts = [_fit_mixture(X, 2, 1.0, rng, given_n_ones=True) for _ in range(N_DIVISIONS)]
-    gain = max(start.likelihood for start in starts) - one_kind
-    if gain < MIN_DIVISION:
+    gains = np.array([start.likelihood for start in starts]) - one_kind
+    enough = max(MIN_DIVISION, ALIKE_DIVISION * gains.max())
+    return list(itertools.compress(starts, gains >= enough))
+
+
+def _find_smaller_kind(divisions: list[_Mixture], X: Any) -> MinorityCluster | None:
+    """The smallest kind of all divisions, with rows as long as those of the other kind."""
+    memberships = np.stack([softmax(division.joint, axis=1) for division in divisions])
+    n_rows = memberships.sum(axis=1)
+    enough = n_rows >= max(MIN_ROWS, MIN_SHARE * X.shape[0])
+    n_rows = np.where(enough & (n_rows < MAX_SHARE * X.shape[0]), n_rows, np.inf)
+    i, smaller = np.unravel_index(np.argmin(n_rows), n_rows.shape)
+    if np.isinf(n_rows[i, smaller]):
         return None
-    starts = [start for start in starts if start.likelihood - one_kind >= ALIKE_DIVISION * gain]
-    memberships = np.stack([softmax(start.joint, axis=1) for start in starts])
-    start, smaller = np.unravel_index(np.argmin(memberships.sum(axis=1)), (len(starts), 2))
-    cluster = MinorityCluster(X, memberships[start][:, smaller])
-    if not max(MIN_SHARE, MIN_ROWS / X.shape[0]) <= cluster.share < MAX_SHARE:
-        return None
-    log_one = starts[start].log_one
+    cluster = MinorityCluster(X, memberships[i][:, smaller])
+    log_one = divisions[i].log_one
     tilt = log_one[:, smaller] - log_one[:, 1 - smaller]
     cluster.inside = IndependentBernoulli.from_logits(cluster.outside.logits + tilt)
     return cluster
