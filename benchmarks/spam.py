@@ -3,7 +3,7 @@
     python -m pip install -c constraints.txt -e ".[benchmarks]"
     python benchmarks/spam.py --csv spam.csv
     python benchmarks/spam.py --methods digits skvae --features words --seeds 0
-    python benchmarks/spam.py --corpus FILE --outlier-label spam
+    python benchmarks/spam.py --corpus FILE --outlier-label spam  # of mails: see mails.py
     python benchmarks/spam.py --sample 1200 0.3 --protocols unsupervised
 
 Without ``--corpus`` it reads ``data/SMSSpamCollection`` in the folder that the variable
