@@ -9,7 +9,6 @@ https://spamassassin.apache.org/old/publiccorpus/.
 
 import argparse
 import email
-import email.policy
 import html
 import re
 import sys
@@ -20,7 +19,7 @@ INVISIBLE = re.compile(r"<(script|style).*?</\1>|<[^>]*>", re.DOTALL | re.IGNORE
 
 def text_of(raw):
     """Subject and text of a mail on one line."""
-    mail = email.message_from_bytes(raw, policy=email.policy.compat32)
+    mail = email.message_from_bytes(raw)
     texts = [str(mail.get("Subject", ""))]
     for part in mail.walk():
         if part.get_content_maintype() == "text":
@@ -37,7 +36,7 @@ def main():
     parser.add_argument("--ham", nargs="+", required=True, metavar="FOLDER")
     parser.add_argument("--spam", nargs="+", required=True, metavar="FOLDER")
     options = parser.parse_args()
-    sys.stdout.reconfigure(encoding="utf-8", errors="ignore")
+    sys.stdout.reconfigure(encoding="utf-8")
     for label in ("ham", "spam"):
         for folder in getattr(options, label):
             for file in sorted(Path(folder).iterdir()):

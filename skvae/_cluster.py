@@ -148,12 +148,13 @@ def find_minority_cluster(X: Any, seed: int) -> MinorityCluster | None:
     together. Then a second mixture is tried that is smoothed half as much and so has smaller
     components, in whose cluster a one must be twice as likely.
 
-    Components of long rows, such as e-mails, differ most in their length. Of these the smaller one
-    of two kinds is the cluster, which are told apart by what their ones are: by a mixture of two
-    distributions over the features, given the number of ones of a row. Rows are long where there is
-    hardly a doubt of which kind each one is. Where several starts are about as likely, the one with
-    the smallest cluster counts: long rows can be divided in more than one way, and what is sought
-    is rare. The model of the cluster then has rows as long as the others.
+    Such components of long rows, as e-mails are, would differ most in their length. Of these, which
+    are looked for first, the smaller one of two kinds is the cluster. They are told apart by what
+    their ones are: by a mixture of two distributions over the features, given the number of ones of
+    a row. Rows are long where there is hardly a doubt of which kind each one is. Where several
+    starts are about as likely, the one with the smallest cluster counts: long rows can be divided
+    in more than one way, and what is sought is rare. The model of the cluster then has rows as long
+    as the others.
 
     Rows that all have nearly as many ones are no messages, but categories or bins, one column for
     each: groups among these are the table's ordinary ones, and not looked for.
@@ -225,10 +226,9 @@ def _find_group(mixture: _Mixture, X: Any, min_gain: float) -> MinorityCluster |
 
 def _divide(X: Any, rng: np.random.RandomState) -> list[_Mixture]:
     """Divisions of long rows into two kinds that are about as likely; none where rows are short."""
-    log_one = np.log(_column_sums(X, np.ones(X.shape[0])) + 1)
-    one_kind = np.mean(safe_sparse_dot(X, log_one - logsumexp(log_one)))
     starts = [_fit_mixture(X, 2, 1.0, rng, given_n_ones=True) for _ in range(N_DIVISIONS)]
-    gains = np.array([start.likelihood for start in starts]) - one_kind
+    one_kind = _fit_mixture(X, 1, 1.0, rng, given_n_ones=True)
+    gains = np.array([start.likelihood for start in starts]) - one_kind.likelihood
     enough = max(MIN_DIVISION, ALIKE_DIVISION * gains.max())
     return list(itertools.compress(starts, gains >= enough))
 

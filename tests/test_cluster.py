@@ -51,6 +51,17 @@ def contaminated(rng, common_words):
     return sp.vstack(parts, format="csr"), np.arange(1000) >= 900
 
 
+@pytest.fixture
+def long_rows(rng):
+    """480 rows of about 60 to 600 ones, and 120 that prefer other features."""
+    q = rng.dirichlet(np.full(2000, 0.5))
+    p = 0.6 * q + 0.4 * rng.dirichlet(np.full(2000, 0.5))
+    lengths = np.exp(rng.uniform(np.log(60), np.log(600), size=600))
+    in_cluster = np.arange(600) >= 480
+    expected = lengths[:, None] * np.where(in_cluster[:, None], p, q)
+    return sp.csr_matrix((rng.uniform(size=(600, 2000)) < expected).astype(float)), in_cluster
+
+
 @pytest.mark.parametrize("as_table", [np.asarray, sp.csr_matrix])
 def test_log_prob_is_that_of_independent_bernoullis(as_table, rng):
     X = (rng.uniform(size=(50, 6)) < 0.3).astype(float)
@@ -65,10 +76,11 @@ def test_log_prob_is_that_of_independent_bernoullis(as_table, rng):
     np.testing.assert_allclose(added.sum(axis=1) + model.log_prob_of_zeros, expected, rtol=1e-12)
 
 
-def test_planted_cluster_is_found(contaminated):
-    X, in_cluster = contaminated
+@pytest.mark.parametrize(("rows", "share"), [("contaminated", 0.1), ("long_rows", 0.2)])
+def test_planted_cluster_is_found(rows, share, request):
+    X, in_cluster = request.getfixturevalue(rows)
     cluster = find_minority_cluster(X, seed=0)
-    assert cluster.share == pytest.approx(0.1, abs=0.01)
+    assert cluster.share == pytest.approx(share, abs=0.01)
     assert np.mean(members(cluster, X) == in_cluster) > 0.99
 
 
@@ -141,24 +153,6 @@ def test_topics_of_the_others_are_no_part_of_the_cluster(seed):
     X = CountVectorizer(binary=True, min_df=2, dtype=float).fit_transform(messages)
     cluster = find_minority_cluster(X, seed)
     assert np.mean(members(cluster, X) == (np.asarray(is_spam) == 1)) > 0.99
-
-
-@pytest.fixture
-def long_rows(rng):
-    """480 rows of about 60 to 600 ones, and 120 that prefer other features."""
-    q = rng.dirichlet(np.full(2000, 0.5))
-    p = 0.6 * q + 0.4 * rng.dirichlet(np.full(2000, 0.5))
-    lengths = np.exp(rng.uniform(np.log(60), np.log(600), size=600))
-    in_cluster = np.arange(600) >= 480
-    expected = lengths[:, None] * np.where(in_cluster[:, None], p, q)
-    return sp.csr_matrix((rng.uniform(size=(600, 2000)) < expected).astype(float)), in_cluster
-
-
-def test_the_smaller_of_two_kinds_of_long_rows_is_the_cluster(long_rows):
-    X, in_cluster = long_rows
-    cluster = find_minority_cluster(X, seed=0)
-    assert cluster.share == pytest.approx(0.2, abs=0.01)
-    assert np.mean(members(cluster, X) == in_cluster) > 0.99
 
 
 def test_model_of_a_cluster_of_long_rows_has_rows_as_long_as_the_others(long_rows):
