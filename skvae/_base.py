@@ -267,10 +267,11 @@ class NetworkEstimator(DocumentationLink, BaseEstimator, ABC):
         if checkpoint is not None:
             checkpoint, seeds = self._open_checkpoint(checkpoint, X, seeds)
         split_seed, model_seed = seeds
-        if hold_out and X_val is None:
-            X, X_val = self._split(X, split_seed)
+        # Made from all rows: a fraction, a code or a NaN may be only in those that are held out.
         model = ranks.from_first(lambda: self._initial_model(X, model_seed, resume))
         self._model_architecture = self._architecture()
+        if hold_out and X_val is None:
+            X, X_val = self._split(X, split_seed)
         tables = [X] if blocks is None else blocks
         if X_val is not None:
             model.check(X_val)

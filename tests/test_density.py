@@ -6,7 +6,7 @@ import pytest
 import scipy.sparse as sp
 from sklearn.model_selection import GridSearchCV
 
-from skvae import VAEDensityEstimator
+from skvae import VAEDensityEstimator, VAEImputer, VAEOutlierDetector
 from skvae._torch.models import DensityModel
 
 QUICK = {"max_iter": 3, "random_state": 0}
@@ -142,6 +142,26 @@ def test_early_stopping_is_automatic_from_200_rows(n_rows, n_validated, binary_r
     assert set(seen) <= {n_validated}
     density.set_params(early_stopping=False).fit(binary_rows[:n_rows])
     assert density.validation_loss_curve_ == []
+
+
+@pytest.mark.parametrize("estimator", [VAEDensityEstimator, VAEOutlierDetector, VAEImputer])
+@pytest.mark.parametrize("value", [2.0, 0.5, np.nan])
+@pytest.mark.parametrize("row", range(0, 250, 50))
+def test_value_may_be_in_a_row_that_is_held_out(row, value, estimator, binary_rows):
+    X = np.resize(binary_rows, (250, 8))
+    X[row, 0] = value
+    held_out = estimator(early_stopping=True, validation_fraction=0.5, **QUICK).fit(X)
+    density = getattr(held_out, "density_", held_out)
+    everything = VAEDensityEstimator(**QUICK | {"early_stopping": False}).fit(X)
+    np.testing.assert_equal(density.likelihood_, everything.likelihood_)
+
+
+def test_codes_are_those_of_all_rows_also_with_rows_held_out():
+    codes = np.arange(300.0)[:, np.newaxis]
+    density = VAEDensityEstimator(likelihood="categorical", early_stopping=True, **QUICK)
+    unseen = density.fit(codes).score_samples([[300.0], [301.0]])
+    assert unseen[0] == unseen[1]
+    assert not np.isin(density.score_samples(codes), unseen).any()
 
 
 def test_early_stopping_needs_a_row_to_train_on():
