@@ -12,11 +12,13 @@ from nltk.tokenize import RegexpTokenizer
 
 __all__ = ["StyleAnalyzer", "WordTokenizer"]
 
-DOMAIN = r"\b[\w-]+(?:\.[\w-]+)*\.(?:com|net|org|co\.uk)\b"
+# At most ten labels of at most 63 characters. Without these limits, and the lookbehind of an e-mail
+# address, the time would grow with the square of a token's length.
+DOMAIN = r"\b[\w-]{1,63}(?:\.[\w-]{1,63}){0,8}\.(?:com|net|org|co\.uk)\b"
 
 # Tried in this order; what one has replaced the next does not see.
 MARKERS = {
-    "<email>": re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+"),
+    "<email>": re.compile(r"(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+"),
     "<url>": re.compile(rf"(?:https?://|www\.|{DOMAIN}/)[^\s<>]*[^\s<>!?.,]|{DOMAIN}"),
     "<currency>": re.compile(r"[£$€¥]\s?\d[\d.,]*|[£$€¥]"),
     "<number>": re.compile(r"\d+(?:[.,]\d+)*"),

@@ -301,6 +301,30 @@ def test_style_of_a_message(text, features):
     assert StyleAnalyzer()(text) == features
 
 
+# The time for a token may grow with its length, not with the square of it.
+@pytest.mark.parametrize("part", ["a", "a-", "a.", "-", "a@", "a@a.", "a." * 8 + "a@"])
+def test_style_of_a_token_of_any_length(part):
+    token = part * (300_000 // len(part))
+    assert set(StyleAnalyzer()(token)) <= {"<email>"}
+    assert StyleAnalyzer()(f"{token} me@example.com") == ["<email>", "<url>"]
+    assert "<url>" in WordTokenizer(None, markers=True)(f"{token} www.example.com/")
+
+
+@pytest.mark.parametrize(
+    ("text", "is_address"),
+    [
+        ("now..example.com", True),
+        ("-example.com", True),
+        ("a.b.c.example.co.uk", True),
+        ("a" * 63 + ".com", True),
+        ("a" * 64 + ".com", False),
+        ("example.company", False),
+    ],
+)
+def test_domains_are_as_long_as_names_may_be(text, is_address):
+    assert ("<url>" in StyleAnalyzer()(text)) == is_address
+
+
 def test_style_has_few_features_and_needs_no_vocabulary():
     vectorizer = CountVectorizer(binary=True, analyzer=StyleAnalyzer()).fit(MESSAGES)
     unseen = vectorizer.transform(["QWERTZ 1234"]).toarray()[0]
