@@ -7,8 +7,14 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
+from sklearn.base import is_outlier_detector
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
-from sklearn.utils import check_array, check_consistent_length, column_or_1d
+from sklearn.utils import (
+    assert_all_finite,
+    check_array,
+    check_consistent_length,
+    column_or_1d,
+)
 
 __all__ = ["make_outlier_scorer", "plateau_threshold", "recall_at_fpr_score"]
 
@@ -43,7 +49,10 @@ def make_outlier_scorer(metric, *, outlier_label=None):
     ------
     ValueError
         By the call of `make_outlier_scorer` if `metric` is unknown; by the scorer if y leaves open
-        which label means outlier, or does not hold both outliers and inliers.
+        which label means outlier, does not hold both outliers and inliers, or misses a label.
+    TypeError
+        By the scorer, if the estimator is no outlier detector, such as an `OutlierClassifier`,
+        whose labels and signs are others.
 
     See Also
     --------
@@ -87,6 +96,12 @@ class _OutlierScorer:
         self.outlier_label = outlier_label
 
     def __call__(self, estimator: Any, X: Any, y: Any) -> float:
+        if not is_outlier_detector(estimator):
+            raise TypeError(
+                f"make_outlier_scorer judges bare outlier detectors, not {estimator!r}. For a "
+                f"classifier, OutlierClassifier among them, use scikit-learn's own scorers: "
+                f"scoring={self.metric!r}."
+            )
         is_outlier = outlier_mask(y, self.outlier_label)
         if self.metric == "f1":
             flagged = np.asarray(estimator.predict(X)) == -1
@@ -104,6 +119,7 @@ def outlier_mask(y: Any, outlier_label: Any, parameter: str = "outlier_label") -
     `parameter` is what the user knows the label by.
     """
     y = column_or_1d(y)
+    assert_all_finite(y, input_name="y")
     labels = set(np.unique(y).tolist())
     shown = reprlib.repr(sorted(labels, key=str))
     if outlier_label is None:

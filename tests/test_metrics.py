@@ -8,6 +8,7 @@ import pytest
 import sklearn
 from sklearn.base import BaseEstimator, OutlierMixin, clone
 from sklearn.ensemble import IsolationForest
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import (
     average_precision_score,
     f1_score,
@@ -144,6 +145,22 @@ def test_labels_of_one_class_are_refused_with_the_remedy(metric, label, outlier_
 def test_outlier_label_that_does_not_occur_is_refused(coding):
     with pytest.raises(ValueError, match="label 'eggs'"):
         make_outlier_scorer("f1", outlier_label="eggs")(FirstColumn(), X, CODINGS[coding][0])
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize(
+    "estimator", [OutlierClassifier(FirstColumn()), LogisticRegression(), StandardScaler()]
+)
+def test_what_is_no_outlier_detector_is_refused(estimator, metric):
+    scorer = make_outlier_scorer(metric)
+    with pytest.raises(TypeError, match="judges bare outlier detectors.*scikit-learn's own"):
+        scorer(estimator, X, IS_OUTLIER)
+
+
+def test_missing_labels_are_refused():
+    y = np.where(np.arange(len(X)) == 0, np.nan, IS_OUTLIER)
+    with pytest.raises(ValueError, match="Input y contains NaN"):
+        make_outlier_scorer("f1", outlier_label=1)(FirstColumn(), X, y)
 
 
 def test_labels_of_two_columns_are_refused():
