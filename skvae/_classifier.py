@@ -138,7 +138,8 @@ class OutlierClassifier(ClassifierMixin, DetectorWrapper):
                 rows = safe_indexing(*indexable(X), inliers)
                 fit_params = check_method_params(X, fit_params, indices=inliers)
             routed = process_routing(self, "fit", **fit_params)
-            self.estimator_ = clone(self.estimator).fit(rows, **routed.estimator.fit)
+            # `FrozenEstimator.fit` insists on a y.
+            self.estimator_ = clone(self.estimator).fit(rows, None, **routed.estimator.fit)
             if not hasattr(self.estimator_, "decision_function"):
                 raise TypeError(
                     f"{self.estimator!r} cannot judge rows other than those it was fitted on "

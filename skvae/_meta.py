@@ -40,7 +40,7 @@ class DetectorWrapper(MetaEstimatorMixin, DocumentationLink, BaseEstimator):
         return getattr(self.estimator_, name)
 
     def get_metadata_routing(self):
-        """Say where metadata given to `fit` goes: to the detector.
+        """Say where metadata goes: what `fit` is given, to the detector.
 
         Returns
         -------
@@ -48,7 +48,7 @@ class DetectorWrapper(MetaEstimatorMixin, DocumentationLink, BaseEstimator):
             The routing information.
         """
         mapping = MethodMapping().add(caller="fit", callee="fit")
-        router = MetadataRouter(owner=type(self).__name__)
+        router = MetadataRouter(owner=type(self).__name__).add_self_request(self)
         return router.add(estimator=self.estimator, method_mapping=mapping)
 
     def __sklearn_tags__(self) -> Tags:

@@ -13,6 +13,7 @@ from sklearn.covariance import EllipticEnvelope
 from sklearn.ensemble import IsolationForest
 from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score, get_scorer, roc_auc_score
 from sklearn.model_selection import (
@@ -20,6 +21,7 @@ from sklearn.model_selection import (
     GridSearchCV,
     StratifiedKFold,
     TunedThresholdClassifierCV,
+    cross_val_score,
 )
 from sklearn.neighbors import LocalOutlierFactor
 from sklearn.pipeline import make_pipeline
@@ -615,6 +617,21 @@ def test_sample_weight_follows_the_rows_that_are_fitted_on(rows):
     np.testing.assert_array_equal(classifier.estimator_.sample_weight_, weight[~IS_OUTLIER])
 
 
+def test_sample_weight_reaches_the_score_that_requests_it(rows):
+    weight = np.where(IS_OUTLIER, 9.0, 1.0)
+    cv = StratifiedKFold(5, shuffle=True, random_state=0)
+    with sklearn.config_context(enable_metadata_routing=True):
+        classifier = OutlierClassifier(DETECTORS[0]).set_score_request(sample_weight=True)
+        weighted = cross_val_score(
+            classifier, rows, labels(0, 1), params={"sample_weight": weight}, cv=cv
+        )
+    expected = []
+    for train, test in cv.split(rows, labels(0, 1)):
+        fitted = OutlierClassifier(DETECTORS[0]).fit(rows[train], labels(0, 1)[train])
+        expected.append(fitted.score(rows[test], labels(0, 1)[test], weight[test]))
+    np.testing.assert_allclose(weighted, expected)
+
+
 def test_sample_weight_that_is_not_requested_is_refused(rows):
     with (
         sklearn.config_context(enable_metadata_routing=True),
@@ -626,6 +643,14 @@ def test_sample_weight_that_is_not_requested_is_refused(rows):
 def test_sample_weight_without_metadata_routing_is_refused(rows):
     with pytest.raises(ValueError, match=r"enable_metadata_routing=True.*sample_weight"):
         OutlierClassifier(FirstColumn()).fit(rows, labels(0, 1), sample_weight=np.ones(100))
+
+
+def test_a_frozen_detector_stays_as_it_is(rows):
+    detector = IsolationForest(n_estimators=20, random_state=0).fit(rows)
+    classifier = OutlierClassifier(FrozenEstimator(detector)).fit(rows[50:], labels(0, 1)[50:])
+    np.testing.assert_array_equal(
+        classifier.decision_function(rows), -detector.decision_function(rows)
+    )
 
 
 def test_pickle_predicts_the_same(rows):
