@@ -229,9 +229,11 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, DocumentationLink, Base
         X_filled = X.copy()
         missing = np.isnan(X)
         rows = missing.any(axis=1)
+        observed = np.where(self._without_values, np.nan, X)
+        self.density_._model.check(observed)
         if rows.any():
             means = self.density_._model.impute(
-                np.where(self._without_values, np.nan, X[rows]),
+                observed[rows],
                 n_importance_samples=self.n_importance_samples,
                 device=self.device,
             )

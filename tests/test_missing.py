@@ -425,6 +425,13 @@ def test_imputer_refuses_wrong_input(real_rows):
         imputer.set_params(n_importance_samples=0).transform(real_rows)
 
 
+@pytest.mark.parametrize("row", [[-1.0, 0.5], [-1.0, np.nan]])
+def test_imputer_refuses_values_outside_the_likelihood(row):
+    imputer = VAEImputer(likelihood="poisson", **QUICK).fit([[0.0, 1.0], [3.0, 2.0]])
+    with pytest.raises(ValueError, match="column 0 has -1"):
+        imputer.transform([row])
+
+
 def test_imputes_better_than_means(real_rows):
     X = with_holes(real_rows)
     errors = [
