@@ -131,7 +131,7 @@ class ContributionsDisplay:
             knows, or else "x0", "x1" and so on.
         text : str, default=None
             The message that X was made from; None for X itself, if the pipeline begins with a
-            vectorizer, or else for no message.
+            vectorizer and knows the names of its features, or else for no message.
         analyzer : callable, default=None
             Gives the features in a text, such as ``vectorizer.build_analyzer()``; None for that of
             the vectorizer that the pipeline begins with.
@@ -168,8 +168,8 @@ class ContributionsDisplay:
             if len(estimator) > 1:
                 table = estimator[:-1].transform(X)
                 if feature_names is None:
-                    feature_names = estimator[:-1].get_feature_names_out()
-            if hasattr(estimator[0], "build_analyzer"):
+                    feature_names = _feature_names(estimator[:-1])
+            if feature_names is not None and hasattr(estimator[0], "build_analyzer"):
                 text = next(iter(X)) if text is None else text
                 analyzer = estimator[0].build_analyzer() if analyzer is None else analyzer
         if text is not None and analyzer is None:
@@ -253,6 +253,14 @@ class ContributionsDisplay:
         self.ax_.axvline(0, color="black", linewidth=0.8)
         self.ax_.set_xlabel("nats; below 0 speaks for an outlier")
         return bars
+
+
+def _feature_names(steps: Any) -> Any:
+    """Names of the columns that steps of a pipeline return, None if one of them has none."""
+    try:
+        return steps.get_feature_names_out()
+    except AttributeError:
+        return None
 
 
 def _explained_row(

@@ -12,7 +12,7 @@ from displays import SMALL, X, legend_labels
 from matplotlib.colors import to_rgba
 from sklearn.ensemble import IsolationForest
 from sklearn.exceptions import NotFittedError
-from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer
 from sklearn.feature_selection import VarianceThreshold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
@@ -519,6 +519,19 @@ def test_several_rows_are_refused(detector, n_rows):
     with pytest.raises(ValueError, match=f"X must be one row, got {n_rows}"):
         ContributionsDisplay.from_estimator(detector, X[:n_rows])
     assert plt.get_fignums() == []
+
+
+def test_bars_of_a_pipeline_without_names_are_numbered():
+    messages = ["win a prize", "see you at home", "call now to win"]
+    hashing = HashingVectorizer(n_features=16, binary=True, norm=None, alternate_sign=False)
+    steps = hashing, VAEOutlierDetector(**SMALL)
+    display = ContributionsDisplay.from_estimator(make_pipeline(*steps).fit(messages), messages[:1])
+    assert set(display.feature_names) <= {f"x{column}" for column in range(16)}
+    assert display.words is None
+    named = ContributionsDisplay.from_estimator(
+        make_pipeline(*steps).fit(messages), messages[:1], feature_names=[*map(str, range(16))]
+    )
+    np.testing.assert_array_equal(named.contributions, display.contributions)
 
 
 def test_several_messages_are_refused(pipeline):
