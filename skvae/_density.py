@@ -511,7 +511,7 @@ class VAEDensityEstimator(
         """See `VAEOutlierDetector.feature_contributions`; X is clean."""
         baseline, entries, latent = self._model.contributions(X, **self._scoring_options())
         if sp.issparse(X):
-            entries = sp.csr_matrix((entries, X.indices, X.indptr), shape=X.shape)
+            entries = sp.csr_matrix((entries, X.indices.copy(), X.indptr.copy()), shape=X.shape)
         return Bunch(contributions=entries, baseline=baseline, latent=latent)
 
     def transform(self, X):

@@ -230,9 +230,13 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
 
         with restored_on_error(self):
             validate_params(self, self._parameter_constraints)
-            clean = validate_table(self, X, reset=True, allow_nan=True)
+            resume = self.warm_start and hasattr(self, "density_")
+            clean = validate_table(self, X, reset=not resume, allow_nan=True)
             likelihood = resolve_likelihood(self.likelihood, X)
-            model = make_likelihood(likelihood, clean)
+            if resume:
+                model = self.density_._model.likelihood
+            else:
+                model = make_likelihood(likelihood, clean)
             model.check(clean)
             refuse_empty(clean, model.name)
             search = self.outlier_score != "elbo"
@@ -243,7 +247,7 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
                 alpha = 0.03 if search and model.name == "bernoulli" else 0.01
                 if self._cluster is not None:
                     alpha *= max(1.0, float(clean.sum()) / (25 * clean.shape[0]))
-            self.density_ = self._fit_density(clean, likelihood, alpha)
+            self.density_ = self._fit_density(clean, likelihood, alpha, resume)
             if hasattr(self, "feature_names_in_"):
                 self.density_.feature_names_in_ = self.feature_names_in_
             self.n_iter_ = self.density_.n_iter_
@@ -272,13 +276,15 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
             )
         return cluster
 
-    def _fit_density(self, X: Any, likelihood: Any, alpha: float) -> VAEDensityEstimator:
+    def _fit_density(
+        self, X: Any, likelihood: Any, alpha: float, resume: bool
+    ) -> VAEDensityEstimator:
         """Learn the density of the rows that do not resemble the cluster, if there is one."""
         parameters = self.get_params(deep=False)
         del parameters["contamination"], parameters["outlier_score"]
         parameters |= {"likelihood": likelihood, "autoregressive": False, "alpha": alpha}
         density = VAEDensityEstimator(**parameters)
-        if self.warm_start and hasattr(self, "density_"):
+        if resume:
             density = copy.copy(self.density_).set_params(**parameters)
             # Rows without names come next.
             vars(density).pop("feature_names_in_", None)

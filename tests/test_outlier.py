@@ -160,6 +160,18 @@ def test_warm_start_continues_the_density(binary_rows):
     detector.fit(X)
     assert detector.n_iter_ == 6
     assert first.n_iter_ == 3
+    with pytest.raises(ValueError, match="feature names should match"):
+        detector.fit(X[list("hgfedcba")])
+    assert detector.feature_names_in_.tolist() == list("abcdefgh")
+
+
+def test_warm_start_scores_by_the_likelihood_of_the_first_fit(contaminated):
+    real = contaminated.toarray() + np.random.RandomState(0).uniform(size=contaminated.shape)
+    detector = VAEOutlierDetector(warm_start=True, **QUICK).fit(real)
+    detector.fit(contaminated.toarray())
+    assert detector.density_.likelihood_ == "contaminated_gaussian"
+    assert detector.outlier_score_ == "elbo"
+    assert detector.density_.alpha == 0.01
 
 
 @pytest.mark.parametrize(("contamination", "n_flagged"), [(0.25, 2), (0.3, 2), (0.5, 4), (0.01, 0)])
@@ -232,6 +244,15 @@ def test_bernoulli_contribution_is_the_mean_logit_and_latent_minus_the_kl(sparse
     log_variance = X @ network.log_variance.weight.numpy() + network.log_variance.bias.numpy()
     kl = (mean**2 + np.exp(log_variance) - 1 - log_variance).sum(axis=1) / 2
     np.testing.assert_allclose(explanation.latent, -kl, atol=1e-9)
+
+
+def test_contributions_may_be_changed_without_changing_the_rows(sparse_rows):
+    X = sparse_rows.copy()
+    contributions = VAEOutlierDetector(**QUICK).fit(X).feature_contributions(X).contributions
+    contributions.data[::2] = 0
+    contributions.eliminate_zeros()
+    assert contributions.nnz < X.nnz
+    np.testing.assert_array_equal(X.toarray(), sparse_rows.toarray())
 
 
 def test_dense_and_sparse_bernoulli_rows_have_the_same_contributions(sparse_rows):
