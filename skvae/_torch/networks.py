@@ -84,9 +84,9 @@ class Linear(nn.Module):
 class OutputLinear(torch.autograd.Function):
     """`F.linear` for many outputs, as training wants it: fast.
 
-    Where it pays, the factors are rounded to bfloat16 and only sums are in float32. Elsewhere the
-    product is made in blocks: with some libraries one whose rows have an odd length takes longer
-    than its blocks and their copies.
+    Where it pays, factors and products are rounded to bfloat16, and only the sums of which a
+    product consists are in float32. Elsewhere the product is made in blocks: with some libraries
+    one whose rows have an odd length takes longer than its blocks and their copies.
     """
 
     @staticmethod
@@ -280,6 +280,10 @@ class VAE(EncoderDecoder):
         )
         # Largest number of values that a row is decoded to: what blocks of rows are cut by.
         self.n_features = max(len(bias) for bias in output_biases)
+        # What a latent point takes at most while it is decoded: what blocks of draws are cut by.
+        self.largest_layer = max(
+            self.n_features, n_prior_components, n_components, *hidden_layer_sizes
+        )
         self.autoregression = Autoregression(self.n_features) if autoregressive else None
         self.n_prior_components = n_prior_components
         self.prior = None

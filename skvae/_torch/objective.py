@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -131,7 +132,7 @@ def elbo_gradient(
         mean, log_variance = (parameter.detach().requires_grad_() for parameter in q)
         elbo = torch.zeros_like(mean[:, 0])
         gradients: tuple[Tensor, ...] = (torch.zeros_like(mean),) * 2
-        for outputs, log_ratio in decoded_draws(network, x, (mean, log_variance), noise):
+        for _, outputs, log_ratio in decoded_draws(network, x, (mean, log_variance), noise):
             share = (likelihood.log_prob(outputs, x) + log_ratio).sum(0) / len(noise)
             added = torch.autograd.grad(share.sum(), (mean, log_variance))
             gradients = tuple(a + b for a, b in zip(gradients, added, strict=True))
@@ -182,6 +183,7 @@ def importance_noise(seed: int, n_draws: int, n_components: int) -> Tensor:
     return torch.special.ndtri(((points + shift) % 1).clamp(1e-15, 1 - 1e-15))
 
 
+@lru_cache(maxsize=8)
 def elbo_noise(seed: int, n_components: int) -> Tensor:
     """Antithetic draws with mean 0 and covariance I exactly, (n_draws, n_components) in float64.
 
@@ -203,22 +205,22 @@ def rows_per_block(n_features: int, n_draws: int = 1) -> int:
 
 def decoded_draws(
     network: VAE, x: Batch, q: Posterior, noise: Tensor
-) -> Iterator[tuple[list[Tensor], Tensor]]:
-    """Decoder outputs and log p(z) - log q(z|x) of a few draws at a time.
+) -> Iterator[tuple[slice, list[Tensor], Tensor]]:
+    """Places of a few draws at a time, their decoder outputs, and log p(z) - log q(z|x).
 
     `noise` is (n_draws, n_components), the same for all rows, where a score must not depend on a
     row's company; otherwise (n_draws, n_rows, n_components). A block has outputs (n_block, n_rows,
     n_features) and log-ratios (n_block, n_rows).
     """
     mean, log_variance = q
-    width = max(network.n_features, network.n_prior_components)
-    n_block = max(1, MAX_ELEMENTS // (len(mean) * width))
+    n_block = max(1, MAX_ELEMENTS // (len(mean) * network.largest_layer))
     shift = network.shift(x)
-    noise = noise.to(mean)
-    for block in (noise if noise.ndim == 3 else noise[:, None]).split(n_block):
-        z = mean + (log_variance / 2).exp() * block
-        log_ratio = network.log_prior(z) + (block**2 + log_variance).sum(-1) / 2
-        yield network.decode(z, shift), log_ratio
+    noise = noise.to(mean) if noise.ndim == 3 else noise.to(mean)[:, None]
+    for start in range(0, len(noise), n_block):
+        draws = slice(start, start + n_block)
+        z = mean + (log_variance / 2).exp() * noise[draws]
+        log_ratio = network.log_prior(z) + (noise[draws] ** 2 + log_variance).sum(-1) / 2
+        yield draws, network.decode(z, shift), log_ratio
 
 
 @torch.no_grad()
@@ -240,12 +242,9 @@ def log_density(
     # Filled in place: small results kept from each draw would lie between the large temporaries
     # and keep the allocator from using their memory again.
     log_likelihood, log_ratio = mean.new_empty(2, len(noise), len(mean))
-    start = 0
-    for outputs, block_log_ratio in decoded_draws(network, x, q, noise):
-        draws = slice(start, start + len(block_log_ratio))
+    for draws, outputs, ratios in decoded_draws(network, x, q, noise):
         log_likelihood[draws] = likelihood.log_prob(outputs, x)
-        log_ratio[draws] = block_log_ratio
-        start = draws.stop
+        log_ratio[draws] = ratios
     log_weights = log_likelihood + log_ratio
     if importance_weighted:
         bound = torch.logsumexp(log_weights, 0) - math.log(len(noise))
@@ -271,11 +270,9 @@ def expected_terms(
     `weights` is (n_draws, n_rows); see `Likelihood.terms` for what comes back.
     """
     sums: tuple[Any, Any] = (0.0, 0.0)
-    start = 0
-    for outputs, _ in decoded_draws(network, x, q, noise):
+    for draws, outputs, _ in decoded_draws(network, x, q, noise):
         baseline, entries = likelihood.terms(outputs, target)
-        weight = weights[start : start + len(baseline)]
-        start += len(weight)
+        weight = weights[draws]
         spread = weight[:, target.rows] if isinstance(target, CSRBatch) else weight[..., None]
         sums = (sums[0] + (weight * baseline).sum(0), sums[1] + (spread * entries).sum(0))
     return sums
@@ -287,9 +284,6 @@ def expected_mean(
 ) -> Tensor:
     """`Likelihood.mean` of each row, averaged over the draws from q(z|x) as in `expected_terms`."""
     mean: Any = 0.0
-    start = 0
-    for outputs, log_ratio in decoded_draws(network, x, q, noise):
-        weight = weights[start : start + len(log_ratio)]
-        start += len(weight)
-        mean = mean + (weight[..., None] * likelihood.mean(outputs)).sum(0)
+    for draws, outputs, _ in decoded_draws(network, x, q, noise):
+        mean = mean + (weights[draws, :, None] * likelihood.mean(outputs)).sum(0)
     return mean

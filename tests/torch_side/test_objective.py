@@ -15,11 +15,15 @@ from skvae import VAEDensityEstimator
 from skvae._torch.likelihoods import Gaussian
 from skvae._torch.models import N_MEAN_DRAWS, DensityModel
 from skvae._torch.objective import (
+    MAX_ELEMENTS,
+    MAX_ROWS,
+    decoded_draws,
     divergence,
     elbo_noise,
     importance_noise,
     importance_weighted_terms,
     kl_divergence,
+    posterior,
     rows_per_block,
     squared_error,
 )
@@ -33,6 +37,26 @@ def test_kl_equals_torch_distributions():
     posterior = Normal(mean, (log_variance / 2).exp())
     expected = torch_kl(posterior, Normal(0.0, 1.0)).sum(-1)
     torch.testing.assert_close(kl_divergence(mean, log_variance), expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "widest"),
+    [
+        ({"hidden_layer_sizes": (1024, 4)}, 1024),
+        ({"n_components": 600}, 600),
+        ({"n_prior_components": 600}, 600),
+    ],
+)
+def test_no_layer_of_the_draws_decoded_at_once_is_larger_than_allowed(sizes, widest, binary_rows):
+    X = np.resize(binary_rows, (MAX_ROWS, 8))
+    model = VAEDensityEstimator(max_iter=1, early_stopping=False, **sizes).fit(X)._model
+    network, x = model.scorer("cpu"), as_batch(X)
+    q = posterior(network, model.likelihood, x)
+    noise = importance_noise(0, 20, network.n_components)
+    blocks = list(decoded_draws(network, x, q, noise))
+    assert [draw for draws, _, _ in blocks for draw in range(20)[draws]] == list(range(20))
+    largest = max(len(ratios) for _, _, ratios in blocks)
+    assert largest * len(X) * widest <= MAX_ELEMENTS
 
 
 @pytest.mark.parametrize("as_table", [np.asarray, sp.csr_matrix])
