@@ -310,13 +310,17 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
         return self._score_samples(validate_table(self, X, reset=False, allow_nan=True))
 
     def _score_samples(self, X: Any) -> np.ndarray:
-        refuse_empty(X, self.density_.likelihood_)
-        if self._cluster is not None:
-            refuse_missing(X)
+        self._check(X)
         scores = self.density_._score_samples(X)
         if self._cluster is not None:
             scores += self._cluster.prior_log_odds - self._cluster.inside.log_prob(X)
         return scores
+
+    def _check(self, X: Any) -> None:
+        """Raise a ValueError if a row has no score."""
+        refuse_empty(X, self.density_.likelihood_)
+        if self._cluster is not None:
+            refuse_missing(X)
 
     def decision_function(self, X):
         """``score_samples(X) - offset_``: negative for outliers.
@@ -381,9 +385,7 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
         """
         check_is_fitted(self)
         X = validate_table(self, X, reset=False, allow_nan=True)
-        if self._cluster is not None:
-            refuse_missing(X)
-        refuse_empty(X, self.density_.likelihood_)
+        self._check(X)
         explanation = self.density_._feature_contributions(X)
         if self._cluster is not None:
             inside = self._cluster.inside
@@ -431,16 +433,20 @@ def threshold(scores: np.ndarray, contamination: Any) -> float:
     contamination : "auto" or float
         "auto" for Tukey's lower fence, or the share of the scores to lie below the threshold.
     """
-    # Equal rows may differ in the last bits of their scores; the threshold must not part them.
-    rounding = 1e-9 * np.abs(scores).max()
+    usual = np.median(np.abs(scores))
+
+    def just_below(score: float) -> float:
+        # Equal rows may differ in the last bits of their scores; the threshold must not part them.
+        return float(score - 1e-9 * (abs(score) + usual))
+
     if contamination == "auto":
         lower, upper = np.quantile(scores, [0.25, 0.75])
-        return float(lower - 1.5 * (upper - lower) - rounding)
+        return just_below(lower - 1.5 * (upper - lower))
     n_outliers = round(contamination * len(scores))
     scores = np.sort(scores)
     if n_outliers == 0:
-        return float(scores[0] - rounding)
+        return just_below(scores[0])
     last_outlier, first_inlier = scores[n_outliers - 1 : n_outliers + 1]
-    if first_inlier - last_outlier <= 2 * rounding:
-        return float(last_outlier - rounding)
+    if just_below(first_inlier) <= last_outlier:
+        return just_below(last_outlier)
     return float((last_outlier + first_inlier) / 2)

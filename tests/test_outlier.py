@@ -189,6 +189,12 @@ def test_threshold_does_not_part_equal_scores():
     assert (scores < threshold(scores, 0.4)).sum() == 1
 
 
+def test_threshold_does_not_depend_on_how_low_the_lowest_score_is():
+    scores = np.r_[-1e12, np.arange(1.0, 100.0)]
+    assert threshold(scores, 0.05) == 4.5
+    assert threshold(np.r_[-1e12, np.arange(100.0)], "auto") == pytest.approx(24 - 75, abs=1)
+
+
 def test_automatic_threshold_is_tukeys_fence():
     scores = np.arange(101.0)
     assert threshold(scores, "auto") == pytest.approx(25 - 1.5 * 50, abs=1e-6)
