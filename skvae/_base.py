@@ -102,7 +102,10 @@ def validate_table(
     With `allow_nan` a dense X may hold NaN, which means missing.
     """
     refuse_broken(X)
-    X = validate_numbers(estimator, X, reset=reset, allow_nan=allow_nan, accept_sparse="csr")
+    table = validate_numbers(estimator, X, reset=reset, allow_nan=allow_nan, accept_sparse="csr")
+    if table is not X:
+        refuse_broken(table)  # of another format, such as COO
+    X = table
     if sp.issparse(X) and allow_nan and np.isnan(X.data).any():
         raise ValueError(
             "Input X contains NaN. A dense X may, where it means missing; a sparse one may not. "
@@ -118,10 +121,11 @@ def refuse_broken(X: Any) -> None:
     """Raise a ValueError if indices of a CSR or CSC matrix point outside, which crashes SciPy."""
     if not sp.issparse(X) or X.format not in ("csr", "csc"):
         return
-    n_inner = X.shape[1 if X.format == "csr" else 0]
+    n_outer, n_inner = X.shape if X.format == "csr" else X.shape[::-1]
     starts, indices = X.indptr, X.indices
     if (
-        starts[0] != 0
+        len(starts) != n_outer + 1
+        or starts[0] != 0
         or (np.diff(starts) < 0).any()
         or not starts[-1] <= len(indices) == len(X.data)
         or (len(indices) and (indices.min() < 0 or indices.max() >= n_inner))
@@ -265,7 +269,8 @@ class NetworkEstimator(DocumentationLink, BaseEstimator, ABC):
         if ranks.rank > 0:
             checkpoint = None
         if checkpoint is not None:
-            checkpoint, seeds = self._open_checkpoint(checkpoint, X, seeds)
+            checkpoint = self._open_checkpoint(checkpoint, X, seeds)
+            seeds = checkpoint.task["seeds"]
         split_seed, model_seed = seeds
         # Made from all rows: a fraction, a code or a NaN may be only in those that are held out.
         model = ranks.from_first(lambda: self._initial_model(X, model_seed, resume))
@@ -311,23 +316,20 @@ class NetworkEstimator(DocumentationLink, BaseEstimator, ABC):
             del parameters[name]
         return repr(parameters)
 
-    def _open_checkpoint(self, path: Any, X: Any, seeds: list[int]) -> tuple[Any, list[int]]:
-        """Checkpoint of this training at a path, and the seeds that it began with."""
+    def _open_checkpoint(self, path: Any, X: Any, seeds: list[int]) -> Any:
+        """Checkpoint of this training at a path."""
         from ._torch.checkpoint import Checkpoint
 
         seeded = isinstance(self.random_state, Integral)
-        checkpoint = Checkpoint(path)
-        task = checkpoint.start(
-            {
-                "estimator": type(self).__name__,
-                "parameters": self._task_parameters(),
-                "random_state": int(self.random_state) if seeded else None,
-                "seeds": seeds,
-                "shape": list(X.shape),
-                "sum": float(np.nansum(X.data if sp.issparse(X) else X)),
-            }
-        )
-        return checkpoint, task["seeds"]
+        task = {
+            "estimator": type(self).__name__,
+            "parameters": self._task_parameters(),
+            "random_state": int(self.random_state) if seeded else None,
+            "seeds": seeds,
+            "shape": list(X.shape),
+            "sum": float(np.nansum(X.data if sp.issparse(X) else X)),
+        }
+        return Checkpoint(path, task)
 
     def _keep(self, model: Any) -> None:
         """Make a trained model the estimator's own, with the attributes that tell of it."""

@@ -149,7 +149,7 @@ def _download(scratch: Path) -> Path:
         pooch.HTTPDownloader(timeout=TIMEOUT)(SMS_SPAM_URL, str(archive), None)
         with zipfile.ZipFile(archive) as opened:
             messages.write_bytes(opened.read(SMS_SPAM_FILE))
-    except (RequestException, zipfile.BadZipFile, zlib.error, KeyError) as error:
+    except (RequestException, zipfile.BadZipFile, zlib.error, KeyError, RuntimeError) as error:
         if isinstance(error, RequestException) and error.response is not None:
             error.response.close()
         raise OSError(

@@ -298,6 +298,17 @@ def test_refuses_a_file_that_is_no_checkpoint(content, tmp_path):
     assert checkpoint.read_bytes() == content
 
 
+def test_refuses_what_is_left_of_a_damaged_checkpoint(tmp_path, monkeypatch):
+    checkpoint = tmp_path / "training"
+    interrupted_fit(checkpoint, monkeypatch)
+    content = checkpoint.read_bytes()
+    # Older loaders take such bytes for a pickle of their own kind.
+    for start in range(0, 200, 7):
+        checkpoint.write_bytes(b"\x80\x02" + content[start:][:300])
+        with pytest.raises(ValueError, match="to be a training's state"):
+            VAEDensityEstimator(**OPTIONS).fit(made_up_rows(), checkpoint=checkpoint)
+
+
 def test_an_interrupted_fit_keeps_its_checkpoint(tmp_path, monkeypatch):
     checkpoint = tmp_path / "training"
     calls = []

@@ -251,6 +251,15 @@ def test_archive_with_a_damaged_member_is_refused(site, tmp_path):
     check_refused_then_recovers(site, tmp_path, "could not be downloaded from http://127")
 
 
+@pytest.mark.parametrize(("field", "value"), [("encrypted", 1), ("compression", 99)])
+def test_archive_that_cannot_be_opened_is_refused(field, value, site, tmp_path):
+    body = bytearray(zipped(COLLECTION))
+    entry = body.rindex(b"PK\x01\x02")  # of the messages, in the directory
+    body[entry + {"encrypted": 8, "compression": 10}[field]] = value
+    site.body = bytes(body)
+    check_refused_then_recovers(site, tmp_path, "could not be downloaded from http://127")
+
+
 def test_archive_without_the_messages_is_refused(site, tmp_path):
     site.body = zipped(COLLECTION, name="something_else")
     check_refused_then_recovers(site, tmp_path, "no item named 'SMSSpamCollection'")

@@ -481,7 +481,9 @@ def test_promise_12_an_integer_too_large_for_a_float_is_a_value_error(estimator)
 
 
 @pytest.mark.parametrize("as_table", [sp.csr_matrix, sp.csc_array])
-@pytest.mark.parametrize("wrong", ["index", "negative index", "start", "order", "end", "length"])
+@pytest.mark.parametrize(
+    "wrong", ["index", "negative index", "start", "order", "end", "length", "rows"]
+)
 def test_promise_12_broken_sparse_tables_are_refused(wrong, as_table, sparse_rows):
     """SciPy lets them be made, and then crashes or reads what lies beside the arrays."""
     X = as_table(sparse_rows)
@@ -495,8 +497,10 @@ def test_promise_12_broken_sparse_tables_are_refused(wrong, as_table, sparse_row
         X.indptr[5] = X.indptr[-1] + 1
     elif wrong == "end":
         X.indptr[-1] += 1
-    else:
+    elif wrong == "length":
         X.data = X.data[:-1]
+    else:
+        X.indptr = X.indptr[:-1]
     detector = VAEOutlierDetector(**QUICK)
     for estimator in (detector, OutlierClassifier(detector), ConformalOutlierDetector(detector)):
         with pytest.raises(ValueError, match="X is a broken CS[RC] matrix"):
