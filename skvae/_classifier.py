@@ -122,7 +122,8 @@ class OutlierClassifier(ClassifierMixin, DetectorWrapper):
         Raises
         ------
         ValueError
-            If y does not have two classes, or `outlier_label` is not one of them.
+            If y does not have two classes, `outlier_label` is not one of them, or the detector
+            gives a row a decision that is not finite.
         TypeError
             If `estimator` is not an outlier detector.
         """
@@ -145,7 +146,14 @@ class OutlierClassifier(ClassifierMixin, DetectorWrapper):
                     f"{self.estimator!r} cannot judge rows other than those it was fitted on "
                     "(it has no decision_function). For LocalOutlierFactor set novelty=True."
                 )
-            self._ranks = ScoreRanks(self.estimator_.decision_function(X))
+            decision = np.asarray(self.estimator_.decision_function(X), dtype=float)
+            if not np.isfinite(decision).all():
+                raise ValueError(
+                    f"{self.estimator!r} gives {np.sum(~np.isfinite(decision))} of "
+                    f"{len(decision)} training rows a decision that is not finite. Leave these "
+                    "rows out, or take a detector with finite scores."
+                )
+            self._ranks = ScoreRanks(decision)
         return self
 
     def _name_classes(self, X: Any, y: Any) -> np.ndarray:

@@ -99,8 +99,7 @@ class _OutlierScorer:
         if not is_outlier_detector(estimator):
             raise TypeError(
                 f"make_outlier_scorer judges bare outlier detectors, not {estimator!r}. For a "
-                f"classifier, OutlierClassifier among them, use scikit-learn's own scorers: "
-                f"scoring={self.metric!r}."
+                "classifier, OutlierClassifier among them, use scikit-learn's own scorers."
             )
         is_outlier = outlier_mask(y, self.outlier_label)
         if self.metric == "f1":

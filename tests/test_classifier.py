@@ -645,6 +645,13 @@ def test_sample_weight_without_metadata_routing_is_refused(rows):
         OutlierClassifier(FirstColumn()).fit(rows, labels(0, 1), sample_weight=np.ones(100))
 
 
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+def test_decisions_that_are_not_finite_are_refused(value, rows):
+    rows = np.where(np.arange(len(rows))[:, np.newaxis] == 3, value, rows)
+    with pytest.raises(ValueError, match="1 of 100 training rows a decision that is not finite"):
+        OutlierClassifier(FirstColumn()).fit(rows, labels(0, 1))
+
+
 def test_a_frozen_detector_stays_as_it_is(rows):
     detector = IsolationForest(n_estimators=20, random_state=0).fit(rows)
     classifier = OutlierClassifier(FrozenEstimator(detector)).fit(rows[50:], labels(0, 1)[50:])
