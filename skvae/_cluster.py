@@ -29,7 +29,10 @@ MAX_SHARE = 0.48
 
 # Of more rows so many are looked at.
 MAX_ROWS = 20_000
+
+# Rows of which each one is weighed at a time, or fewer if they have more ones than this.
 ROWS_AT_A_TIME = 1000
+ONES_AT_A_TIME = 200_000
 
 # How much likelier, in nats, a one in the cluster must be there than elsewhere, on average, by the
 # ones and zeros that smooth each feature of a component: half as likely again, and twice as likely
@@ -55,29 +58,28 @@ MIN_DISPERSION = 0.5
 ALIKE = 0.8
 
 
+@dataclass
 class IndependentBernoulli:
     """Log-probability of binary rows with independent features.
 
-    Parameters
+    Attributes
     ----------
-    X : {ndarray, CSR matrix} of shape (n_samples, n_features)
-        Values in [0, 1].
-    weights : ndarray of shape (n_samples,)
-        How much each row counts. Half a row of ones and half a row of zeros count beside them
-        with a weight of 2, which is Laplace's rule of succession.
+    logits : ndarray of shape (n_features,)
+        Log-odds of a one.
     """
 
-    def __init__(self, X: Any, weights: np.ndarray):
-        ones = _column_sums(X, weights) + 1
-        zeros = weights.sum() + 2 - ones
-        self.logits = np.log(ones / zeros)
+    logits: np.ndarray
 
     @classmethod
-    def from_logits(cls, logits: np.ndarray) -> IndependentBernoulli:
-        """Make one of the log-odds of a one in each feature, (n_features,)."""
-        model = cls.__new__(cls)
-        model.logits = logits
-        return model
+    def fit(cls, X: Any, weights: np.ndarray) -> IndependentBernoulli:
+        """Learn from rows that count by their weights, (n_samples,).
+
+        Half a row of ones and half a row of zeros count beside them with a weight of 2, which is
+        Laplace's rule of succession.
+        """
+        ones = np.asarray(safe_sparse_dot(X.T, weights)).ravel() + 1
+        zeros = weights.sum() + 2 - ones
+        return cls(np.log(ones / zeros))
 
     @property
     def log_prob_of_zeros(self) -> float:
@@ -93,6 +95,7 @@ class IndependentBernoulli:
         return X.data * self.logits[X.indices] if sp.issparse(X) else X * self.logits
 
 
+@dataclass
 class MinorityCluster:
     """A small share of the rows that resemble each other, against all the others.
 
@@ -100,21 +103,22 @@ class MinorityCluster:
     ----------
     share : float
         Estimated share of the training rows.
-    inside, outside : IndependentBernoulli
-        The rows of the cluster, and the rest, which only a fit needs: a file does not hold them.
+    inside : IndependentBernoulli
+        The rows of the cluster.
+    outside : IndependentBernoulli or None
+        The others, which only a fit needs: a file does not hold them.
     """
 
-    def __init__(self, X: Any, memberships: np.ndarray):
-        self.share = float(memberships.mean())
-        self.inside = IndependentBernoulli(X, memberships)
-        self.outside = IndependentBernoulli(X, 1 - memberships)
+    share: float
+    inside: IndependentBernoulli
+    outside: IndependentBernoulli | None = None
 
     @classmethod
-    def from_parts(cls, share: float, inside: IndependentBernoulli) -> MinorityCluster:
-        """Make one that scores, of what a file holds."""
-        cluster = cls.__new__(cls)
-        cluster.share, cluster.inside = share, inside
-        return cluster
+    def fit(cls, X: Any, memberships: np.ndarray) -> MinorityCluster:
+        """Learn from rows with probabilities of belonging to it, (n_samples,)."""
+        inside = IndependentBernoulli.fit(X, memberships)
+        outside = IndependentBernoulli.fit(X, 1 - memberships)
+        return cls(float(memberships.mean()), inside, outside)
 
     @property
     def prior_log_odds(self) -> float:
@@ -127,6 +131,7 @@ class MinorityCluster:
         Its outskirts are among them, which would teach a density of the other rows what it should
         not know.
         """
+        assert self.outside is not None  # it was fitted
         log_odds = self.outside.log_prob(X) - self.inside.log_prob(X)
         n_suspects = min(round(1.25 * self.share * len(log_odds)), len(log_odds) - 1)
         mask = np.zeros(len(log_odds), dtype=bool)
@@ -221,7 +226,7 @@ def _find_group(mixture: _Mixture, X: Any, min_gain: float) -> MinorityCluster |
     alike = [i for i in smaller if _gain(ones[i], outside - ones[i]) >= ALIKE * gain]
     if n_rows[group].sum() + n_rows[alike].sum() >= MAX_SHARE * X.shape[0]:
         return None
-    return MinorityCluster(X, memberships[:, group].sum(axis=1))
+    return MinorityCluster.fit(X, memberships[:, group].sum(axis=1))
 
 
 def _divide(X: Any, rng: np.random.RandomState) -> list[_Mixture]:
@@ -242,11 +247,12 @@ def _find_smaller_kind(divisions: list[_Mixture], X: Any) -> MinorityCluster | N
     i, smaller = np.unravel_index(np.argmin(n_rows), n_rows.shape)
     if np.isinf(n_rows[i, smaller]):
         return None
-    cluster = MinorityCluster(X, memberships[i][:, smaller])
+    of_cluster = memberships[i][:, smaller]
+    outside = IndependentBernoulli.fit(X, 1 - of_cluster)
     log_one = divisions[i].log_one
     tilt = log_one[:, smaller] - log_one[:, 1 - smaller]
-    cluster.inside = IndependentBernoulli.from_logits(cluster.outside.logits + tilt)
-    return cluster
+    inside = IndependentBernoulli(outside.logits + tilt)
+    return MinorityCluster(float(of_cluster.mean()), inside, outside)
 
 
 @dataclass
@@ -274,7 +280,8 @@ class _Mixture:
         components of rows that have nothing but a feature in common.
         """
         counts = np.zeros(self.log_one.shape[::-1])
-        for rows in gen_batches(X.shape[0], ROWS_AT_A_TIME):
+        n_rows = min(ROWS_AT_A_TIME, int(ONES_AT_A_TIME * X.shape[0] / max(X.sum(), 1)))
+        for rows in gen_batches(X.shape[0], max(1, n_rows)):
             part = sp.coo_matrix(X[rows])
             rest = softmax(self.joint[rows][part.row] - self.log_one[part.col], axis=1)
             for count, weights in zip(counts, rest.T, strict=True):
@@ -336,7 +343,3 @@ def _gain(inside: np.ndarray, outside: np.ndarray) -> float:
     n = max(inside.sum(), 1)
     p = (np.maximum(inside - 1, 0) + N_PRIOR_ONES * q) / (n - 1 + N_PRIOR_ONES)
     return float(inside @ np.log(p / q) / n)
-
-
-def _column_sums(X: Any, weights: np.ndarray) -> np.ndarray:
-    return np.asarray(safe_sparse_dot(X.T, weights)).ravel()

@@ -392,14 +392,15 @@ class VAEDensityEstimator(
         self, X, X_val, *, resume, max_iter, partial=False, checkpoint=None, process_group=None
     ):
         blocks = None
-        in_parts = process_group is not None or (not partial and is_blocks(X))
+        in_blocks = not partial and is_blocks(X)
+        in_parts = in_blocks or process_group is not None
         if in_parts and self.early_stopping is True and X_val is None:
             raise ValueError(
                 "early_stopping=True holds rows out of a table, but X comes in blocks or to "
                 "several processes. Pass the rows that stop the training as X_val, or set "
                 "early_stopping=False."
             )
-        if not partial and is_blocks(X):
+        if in_blocks:
             blocks = Blocks(self, X)
             X = next(iter(X), None)
             if X is None:

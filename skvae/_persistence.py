@@ -423,9 +423,8 @@ def restore_detector(node: Node) -> VAEOutlierDetector:
             refuse("it has a cluster, which only Bernoulli features have")
         cluster = node.child("cluster")
         logits = cluster.array("logits", np.float64, (estimator.n_features_in_,))
-        inside = IndependentBernoulli.from_logits(logits)
         share = cluster.number("share", MIN_SHARE / 2, 0.5)
-        estimator._cluster = MinorityCluster.from_parts(share, inside)
+        estimator._cluster = MinorityCluster(share, IndependentBernoulli(logits))
         estimator.outlier_score_ = "log_odds"
     estimator.offset_ = node.number("offset")
     return estimator

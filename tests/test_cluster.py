@@ -66,7 +66,7 @@ def long_rows(rng):
 def test_log_prob_is_that_of_independent_bernoullis(as_table, rng):
     X = (rng.uniform(size=(50, 6)) < 0.3).astype(float)
     weights = rng.uniform(size=50)
-    model = IndependentBernoulli(as_table(X), weights)
+    model = IndependentBernoulli.fit(as_table(X), weights)
     probability = (weights @ X + 1) / (weights.sum() + 2)
     expected = bernoulli(probability).logpmf(X).sum(axis=1)
     np.testing.assert_allclose(model.log_prob(as_table(X)), expected, rtol=1e-12)
@@ -242,7 +242,7 @@ def test_large_tables_are_looked_at_in_part(contaminated, monkeypatch):
 
 def test_suspects_are_the_likeliest_members_and_a_quarter_more(contaminated):
     X, in_cluster = contaminated
-    cluster = MinorityCluster(X, in_cluster.astype(float))
+    cluster = MinorityCluster.fit(X, in_cluster.astype(float))
     assert cluster.share == pytest.approx(0.1)
     suspects = cluster.suspects(X)
     assert suspects.sum() == 125
@@ -253,7 +253,7 @@ def test_suspects_are_the_likeliest_members_and_a_quarter_more(contaminated):
 
 def test_suspects_leave_a_row_to_learn_from(contaminated):
     X, in_cluster = contaminated
-    cluster = MinorityCluster(X, in_cluster.astype(float))
+    cluster = MinorityCluster.fit(X, in_cluster.astype(float))
     assert cluster.suspects(X[-1:]).sum() == 0
     cluster.share = 0.9
     assert cluster.suspects(X[:10]).sum() == 9

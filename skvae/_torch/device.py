@@ -8,8 +8,6 @@ from typing import Any
 
 import torch
 
-DEVICES = ("auto", "cpu", "cuda", "mps")
-
 
 def is_available(name: str) -> bool:
     """Whether this machine has the device."""

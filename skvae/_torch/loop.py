@@ -46,11 +46,10 @@ class Plateau:
         """Whether to stop."""
         return self.n_stalled >= self.patience
 
-    def update(self, loss: float) -> bool:
-        """Take the loss of one more epoch; say whether to stop."""
+    def update(self, loss: float) -> None:
+        """Take the loss of one more epoch."""
         self.n_stalled = self.n_stalled + 1 if loss > self.best - self.tol else 0
         self.best = min(self.best, loss)
-        return self.is_over
 
 
 @dataclass

@@ -436,8 +436,16 @@ class DensityModel(Model):
         """Bound on log p(x) of each row, in nats."""
         self.check(X)
         network = self.scorer(device)
-        scores = self._log_density(X, network, n_importance_samples, n_refinement_steps)
-        return finite(scores, X)
+        noise = self._noise(n_importance_samples)
+
+        def bound(rows: Table) -> Tensor:
+            x = self._prepare(rows, network)
+            q = self._posterior(x, network, n_refinement_steps)
+            return log_density(
+                network, self.likelihood, x, q, noise, importance_weighted=n_importance_samples > 1
+            )[0]
+
+        return finite(self._by_blocks(bound, X, len(noise)), X)
 
     def contributions(
         self, X: Table, *, n_importance_samples: int, n_refinement_steps: int = 0, device: str
@@ -551,25 +559,6 @@ class DensityModel(Model):
         # Other draws than those that score the rows.
         noise = elbo_noise(self.noise_seed + 1, network.n_components)
         return refine(network, self.likelihood, x, q, noise, n_refinement_steps)
-
-    def _log_density(
-        self, X: Table, network: VAE, n_importance_samples: int, n_refinement_steps: int = 0
-    ) -> np.ndarray:
-        noise = self._noise(n_importance_samples)
-
-        def bound(rows: Table) -> Tensor:
-            x = self._prepare(rows, network)
-            q = self._posterior(x, network, n_refinement_steps)
-            return log_density(
-                network,
-                self.likelihood,
-                x,
-                q,
-                noise,
-                importance_weighted=n_importance_samples > 1,
-            )[0]
-
-        return self._by_blocks(bound, X, len(noise))
 
     def _decoder(self, device: str) -> Callable[[np.ndarray], list[Tensor]]:
         network = self.scorer(device)

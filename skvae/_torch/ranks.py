@@ -36,7 +36,7 @@ class Noise:
 
     def draw(self, shape: Sequence[int], like: Tensor) -> Tensor:
         """Draws of a shape (..., n_places, n_columns), with type and device of a tensor."""
-        if self.places is None or self.n_rows is None:
+        if self.places is None or self.n_rows in (None, len(self.places)):
             return torch.randn(shape, generator=self.generator, dtype=like.dtype).to(like.device)
         shape = (*shape[:-2], self.n_rows, shape[-1])
         noise = torch.randn(shape, generator=self.generator, dtype=like.dtype)

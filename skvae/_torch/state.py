@@ -16,9 +16,9 @@ from torch import Generator, nn
 
 from .._file import BELOW_ONE, SMALLEST, Node, refuse
 from .likelihoods import (
+    LIKELIHOODS,
     Bernoulli,
     Categorical,
-    ContaminatedGaussian,
     Gaussian,
     LenientBernoulli,
     Likelihood,
@@ -35,18 +35,9 @@ from .networks import ACTIVATIONS, VAE, Autoencoder
 MAX_EPOCHS = 200_000
 MAX_CODED_COLUMNS = 100_000
 
-# What each likelihood is called in a file, and the outputs it reads of the decoder.
-PARTS: dict[str, tuple[type[Likelihood], int]] = {
-    "bernoulli": (Bernoulli, 1),
-    "lenient_bernoulli": (LenientBernoulli, 1),
-    "categorical": (Categorical, 1),
-    "contaminated_gaussian": (ContaminatedGaussian, 2),
-    "gaussian": (Gaussian, 2),
-    "multinomial": (Multinomial, 1),
-    "negative_binomial": (NegativeBinomial, 2),
-    "poisson": (Poisson, 1),
-}
-NAMES = {part: name for name, (part, _) in PARTS.items()}
+# What each likelihood is called in a file.
+PARTS: dict[str, type[Likelihood]] = LIKELIHOODS | {"lenient_bernoulli": LenientBernoulli}
+NAMES = {part: name for name, part in PARTS.items()}
 
 Arrays = dict[str, np.ndarray]
 
@@ -198,11 +189,11 @@ def restore_likelihood(nodes: list[Node], n_features: int) -> tuple[Likelihood, 
     names = [node.choice("name", list(PARTS)) for node in nodes]
     if len(set(names)) < len(names) or not names:
         refuse("it has no likelihood, or one twice")
-    kinds, n_outputs = zip(*(PARTS[name] for name in names), strict=True)
+    kinds = [PARTS[name] for name in names]
     if len(nodes) == 1:
         likelihood = kinds[0]()
         restore_part(likelihood, nodes[0], n_features)
-        return likelihood, [likelihood.n_inputs(n_features)] * n_outputs[0]
+        return likelihood, [likelihood.n_inputs(n_features)] * likelihood.n_outputs
     groups = [node.array("columns", np.int64, (None,), 0, n_features - 1) for node in nodes]
     in_order = all(len(group) and (np.diff(group) > 0).all() for group in groups)
     if sum(map(len, groups)) != n_features or len(np.unique(np.concatenate(groups))) < n_features:
@@ -212,13 +203,8 @@ def restore_likelihood(nodes: list[Node], n_features: int) -> tuple[Likelihood, 
     mixed = Mixed(dict(zip(kinds, groups, strict=True)))
     for part, node, group in zip(mixed.parts, nodes, groups, strict=True):
         restore_part(part, node, len(group))
-    # Every likelihood reads as many inputs as each of its outputs is wide.
-    mixed.n_means = [
-        part.n_inputs(len(group)) for part, group in zip(mixed.parts, groups, strict=True)
-    ]
-    mixed.n_outputs = list(n_outputs)
-    widths = zip(mixed.n_means, n_outputs, strict=True)
-    return mixed, [width for width, repeats in widths for _ in range(repeats)]
+    widths = zip(mixed.widths(), mixed.parts, strict=True)
+    return mixed, [width for width, part in widths for _ in range(part.n_outputs)]
 
 
 def restore_part(part: Likelihood, node: Node, n_columns: int) -> None:

@@ -71,14 +71,11 @@ def test_training_stops_on_a_plateau():
 
 def test_plateau_counts_epochs_without_improvement():
     plateau = Plateau(tol=0.1, patience=2)
-    assert [plateau.update(loss) for loss in (5, 4, 3.95, 3.5, 3.45, 3.44)] == [
-        False,
-        False,
-        False,
-        False,
-        False,
-        True,
-    ]
+    for loss in (5, 4, 3.95, 3.5, 3.45):
+        plateau.update(loss)
+        assert not plateau.is_over
+    plateau.update(3.44)
+    assert plateau.is_over
 
 
 @pytest.mark.parametrize("anneals", [False, True])

@@ -121,6 +121,8 @@ class Likelihood(ABC):
     """
 
     name: str
+    # How many outputs of the decoder it reads for each column.
+    n_outputs = 1
 
     def __init__(self, columns: np.ndarray | None = None):
         self.columns = columns

@@ -27,6 +27,7 @@ class Gaussian(Likelihood):
     """
 
     name = "gaussian"
+    n_outputs = 2
     MIN_VARIANCE = 1e-3
 
     def check(self, X: Table) -> None:

@@ -9,12 +9,16 @@ from typing import TypeVar
 
 import numpy as np
 import torch
+from sklearn.utils import gen_batches
 from torch import Generator, Tensor
 
 from ..sparse import Batch, CSRBatch, Table
 from .base import Likelihood
 
 T = TypeVar("T")
+
+# Rows that are checked at a time.
+ROWS_AT_A_TIME = 4096
 
 
 def as_tensor(x: Batch | None) -> Tensor:
@@ -52,17 +56,16 @@ class Mixed(Likelihood):
         return groups
 
     def check(self, X: Table) -> None:
-        for part, columns in zip(self.parts, self.groups, strict=True):
-            part.check(X[:, columns.numpy()])
+        # A few rows at a time, because taking columns copies them.
+        for rows in gen_batches(X.shape[0], ROWS_AT_A_TIME):
+            for part, columns in zip(self.parts, self.groups, strict=True):
+                part.check(X[rows][:, columns.numpy()])
 
     def start(self, X: Table) -> list[np.ndarray]:
         biases = [
             part.start(X[:, columns.numpy()])
             for part, columns in zip(self.parts, self.groups, strict=True)
         ]
-        self.n_outputs = [len(outputs) for outputs in biases]
-        # Every likelihood's mean is as wide as its first output.
-        self.n_means = [len(outputs[0]) for outputs in biases]
         return [bias for outputs in biases for bias in outputs]
 
     def in_training(self, progress: float) -> Mixed:
@@ -71,7 +74,7 @@ class Mixed(Likelihood):
         return likelihood
 
     def variances(self) -> list[int]:
-        places = self._split_outputs(range(sum(self.n_outputs)))
+        places = self._split_outputs(range(sum(part.n_outputs for part in self.parts)))
         return [
             part_places[place]
             for part, part_places in zip(self.parts, places, strict=True)
@@ -87,10 +90,12 @@ class Mixed(Likelihood):
         return torch.cat(prepared, -1)[..., self.order]
 
     def n_inputs(self, n_features: int) -> int:
-        return sum(
-            part.n_inputs(len(columns))
-            for part, columns in zip(self.parts, self.groups, strict=True)
-        )
+        return sum(self.widths())
+
+    def widths(self) -> list[int]:
+        """Inputs that each part gives the encoder; its mean and its outputs are as wide."""
+        groups = zip(self.parts, self.groups, strict=True)
+        return [part.n_inputs(len(columns)) for part, columns in groups]
 
     def inputs(self, x: Batch) -> Batch:
         return torch.cat([as_tensor(part.inputs(part_x)) for part, part_x in self._split(x)], -1)
@@ -120,7 +125,7 @@ class Mixed(Likelihood):
     def to_table(self, mean: Tensor) -> Tensor:
         rows = [
             part.to_table(part_mean)
-            for part, part_mean in zip(self.parts, mean.split(self.n_means, -1), strict=True)
+            for part, part_mean in zip(self.parts, mean.split(self.widths(), -1), strict=True)
         ]
         return torch.cat(rows, -1)[..., self.order]
 
@@ -140,5 +145,5 @@ class Mixed(Likelihood):
 
     def _split_outputs(self, outputs: Sequence[T]) -> list[Sequence[T]]:
         """Give each part its outputs of the decoder, or what there is one of for each."""
-        starts = np.cumsum([0, *self.n_outputs])
+        starts = np.cumsum([0, *(part.n_outputs for part in self.parts)])
         return [outputs[a:b] for a, b in pairwise(starts)]

@@ -23,6 +23,7 @@ class NegativeBinomial(Counts):
     """
 
     name = "negative_binomial"
+    n_outputs = 2
     MAX_LOG_R = 8.0
 
     def start(self, X: Table) -> list[np.ndarray]:
