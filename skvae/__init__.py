@@ -1,7 +1,7 @@
 """Variational autoencoders that behave exactly like scikit-learn.
 
 Importing this package imports neither torch nor matplotlib: the names below are loaded when they
-are first used, and torch by the first `fit`.
+are first used, and torch by the first `fit` or `load`.
 """
 
 from __future__ import annotations

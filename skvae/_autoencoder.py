@@ -53,13 +53,13 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     max_iter : int, default=100
         Largest number of epochs.
     tol : float, default=1e-4
-        Training stops when the loss (see `early_stopping`) has not fallen by more than `tol`, in
-        its units, in `n_iter_no_change` epochs.
+        Training stops when the loss (see `early_stopping`) has not become better than the best one
+        by at least `tol`, in its units, in any of `n_iter_no_change` epochs in a row.
     n_iter_no_change : int, default=10
         See `tol`.
     early_stopping : bool, default=False
         Hold out `validation_fraction` of the rows, stop on their loss instead of that of the
-        training rows, and keep the weights of the best epoch.
+        training rows, and keep the best moving average of the weights over about five epochs.
     validation_fraction : float, default=0.1
         Share of rows held out by `early_stopping`.
     warm_start : bool, default=False
@@ -80,7 +80,8 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     loss_curve_ : list of float
         Mean loss of the training rows in each epoch, in nats or in squared units of X.
     validation_loss_curve_ : list of float
-        Mean loss of the validation rows in each epoch, in the same units; empty if there are none.
+        Mean loss of the validation rows after each epoch, in the same units, with the moving
+        average of the weights; empty if there are none.
     n_iter_ : int
         Number of epochs trained.
     n_features_in_ : int

@@ -148,9 +148,10 @@ class VAEDensityEstimator(
     n_negative_samples : int, "auto" or None, default="auto"
         Features without an entry in the batch whose zeros count in a training step, drawn at
         random: the bound and its gradient are estimated without bias [6]_, and a step costs what
-        the non-zeros do, not what the vocabulary does. For sparse 0/1 tables and counts. None
-        counts all zeros; "auto" draws 3,000 of them where X is sparse and has at least 20,000
-        features. Scores count all zeros whatever is set here.
+        the non-zeros do, not what the vocabulary does. For sparse 0/1 tables, and counts with a
+        Poisson or negative binomial likelihood. None counts all zeros; "auto" draws 3,000 of them
+        where X is sparse and has at least 20,000 features. Scores count all zeros whatever is set
+        here.
     n_importance_samples : int, default=1
         Draws of z from which a row is scored. 1 scores the ELBO: an average over ``2 * max(8,
         n_components)`` fixed draws, in which the KL divergence from N(0, I) is exact. A larger
@@ -171,14 +172,14 @@ class VAEDensityEstimator(
     max_iter : int, default=200
         Largest number of epochs.
     tol : float, default=1e-4
-        Training stops when the loss (see `early_stopping`) has not fallen by more than `tol` nats
-        in `n_iter_no_change` epochs.
+        Training stops when the loss (see `early_stopping`) has not become better than the best one
+        by at least `tol` nats in any of `n_iter_no_change` epochs in a row.
     n_iter_no_change : int, default=20
         See `tol`.
     early_stopping : bool or "auto", default="auto"
         Hold out `validation_fraction` of the rows, stop on minus their importance-weighted bound
-        with 8 draws instead of the loss of the training rows, and keep the weights of the best
-        epoch. "auto" does so with at least 200 rows.
+        with 8 draws instead of the loss of the training rows, and keep the best moving average of
+        the weights over about five epochs. "auto" does so with at least 200 rows.
     validation_fraction : float, default=0.1
         Share of rows held out by `early_stopping`.
     warm_start : bool, default=False
@@ -203,7 +204,7 @@ class VAEDensityEstimator(
         Mean KL divergence of q(z|x) from the prior in each epoch, in nats.
     validation_loss_curve_ : list of float
         Minus the mean importance-weighted bound of the validation rows after each epoch, in nats,
-        with 8 draws; empty if there are none.
+        with 8 draws and the moving average of the weights; empty if there are none.
     n_iter_ : int
         Number of epochs trained.
     n_features_in_ : int
@@ -326,7 +327,9 @@ class VAEDensityEstimator(
         checkpoint : str or Path, default=None
             File for the state of the training after each epoch. If it is there when `fit` begins,
             the training goes on from it, to the same result; when it is done, the file is removed.
-            It is refused where parameters (other than `max_iter`) or data have changed.
+            It is refused where the shape or the sum of X (of the first block) have changed, or
+            parameters other than `max_iter`, `verbose` and `device`. `X_val` must be the same too,
+            which is not checked.
         process_group : torch.distributed.ProcessGroup, default=None
             Processes that call `fit` together, each on rows of its own; all of them end with the
             same model. A batch of `batch_size` rows is drawn from the rows of all, and the first

@@ -55,13 +55,13 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, DocumentationLink, Base
     max_iter : int, default=500
         Largest number of epochs.
     tol : float, default=1e-4
-        Training stops when the loss has not fallen by more than `tol` nats in `n_iter_no_change`
-        epochs.
+        Training stops when the loss has not become better than the best one by at least `tol` nats
+        in any of `n_iter_no_change` epochs in a row.
     n_iter_no_change : int, default=50
         See `tol`.
     early_stopping : bool or "auto", default="auto"
-        Stop on the loss of rows held out of the training instead, and keep the weights of the best
-        epoch. "auto" does so with at least 200 rows.
+        Stop on the loss of rows held out of the training instead, and keep the best moving average
+        of the weights over about five epochs. "auto" does so with at least 200 rows.
     validation_fraction : float, default=0.1
         Share of rows held out by `early_stopping`.
     add_indicator : bool, default=False

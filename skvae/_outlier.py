@@ -60,9 +60,10 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
     n_negative_samples : int, "auto" or None, default="auto"
         Features without an entry in the batch whose zeros count in a training step, drawn at
         random: the bound and its gradient are estimated without bias [5]_, and a step costs what
-        the non-zeros do, not what the vocabulary does. For sparse 0/1 tables and counts. None
-        counts all zeros; "auto" draws 3,000 of them where X is sparse and has at least 20,000
-        features. Scores count all zeros whatever is set here.
+        the non-zeros do, not what the vocabulary does. For sparse 0/1 tables, and counts with a
+        Poisson or negative binomial likelihood. None counts all zeros; "auto" draws 3,000 of them
+        where X is sparse and has at least 20,000 features. Scores count all zeros whatever is set
+        here.
     n_importance_samples : int, default=1
         Draws of z from which a row is scored; 1 is the ELBO. Read by `fit`, because `offset_`
         belongs to it.
@@ -82,8 +83,8 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
     max_iter : int, default=100
         Largest number of epochs.
     tol : float, default=1e-4
-        Training stops when the loss has not fallen by more than `tol` nats in `n_iter_no_change`
-        epochs.
+        Training stops when the loss has not become better than the best one by at least `tol` nats
+        in any of `n_iter_no_change` epochs in a row.
     n_iter_no_change : int, default=10
         See `tol`.
     early_stopping : bool, default=False
@@ -368,9 +369,11 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
         explanation : Bunch
             contributions : {ndarray, CSR matrix} of shape (n_samples, n_features)
                 Nats; a negative one makes the row more of an outlier. For sparse X a CSR matrix
-                with the same stored entries: what each changes against a zero in its place. For
-                dense Bernoulli features and counts likewise (0 where x is 0), for dense Gaussian
-                features their log-density, for categorical ones their log-probability.
+                with the same stored entries: what each changes against a zero in its place, but
+                for multinomial ones, x log p - log x!. For dense Bernoulli features and counts
+                likewise (0 where x is 0), for dense Gaussian features their log-density, for
+                categorical ones, and unknown values of a binary column among others, their
+                log-probability.
                 With "log_odds" less what the same entries add to the cluster's log-probability.
             baseline : ndarray of shape (n_samples,)
                 Score of a row of zeros, but for `latent`, where contributions are relative to it;

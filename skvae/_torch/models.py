@@ -120,8 +120,9 @@ def n_zeros_sampled(
         return N_ZEROS_SAMPLED if large and against is None else None
     if wanted is not None and against is not None:
         raise ValueError(
-            f"n_negative_samples={wanted} is for the ELBO of sparse 0/1 tables and counts, but "
-            f"{against}. Use n_negative_samples='auto', which can do without."
+            f"n_negative_samples={wanted} is for the ELBO of sparse tables with a Bernoulli, "
+            f"Poisson or negative binomial likelihood, but {against}. Use "
+            "n_negative_samples='auto', which can do without."
         )
     return None if wanted is None else int(wanted)
 

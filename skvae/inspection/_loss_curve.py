@@ -13,9 +13,9 @@ class LossCurveDisplay:
     Parameters
     ----------
     loss, reconstruction, kl : array-like of shape (n_epochs,)
-        Mean negative ELBO of each epoch, and the two terms it is the sum of, in nats.
+        Minus the mean bound of each epoch, and the two terms it is the sum of, in nats.
     validation : array-like of shape (n_epochs,) or (0,), default=()
-        Mean negative ELBO of validation rows, in nats, if there were any.
+        Minus the mean importance-weighted bound of validation rows, in nats, if there were any.
 
     Attributes
     ----------
@@ -77,7 +77,7 @@ class LossCurveDisplay:
         """
         self.ax_, self.figure_ = axes_for(ax)
         curves = {
-            "negative ELBO": self.loss,
+            "negative bound": self.loss,
             "reconstruction": self.reconstruction,
             "KL divergence": self.kl,
             "validation": self.validation,

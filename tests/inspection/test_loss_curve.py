@@ -20,7 +20,7 @@ def test_loss_curves_of_an_estimator_are_drawn(kind, request):
     density = getattr(estimator, "density_", estimator)
     display = LossCurveDisplay.from_estimator(estimator)
     drawn = lines(display.ax_)
-    assert list(drawn) == ["negative ELBO", "reconstruction", "KL divergence"]
+    assert list(drawn) == ["negative bound", "reconstruction", "KL divergence"]
     curves = [density.loss_curve_, density.reconstruction_curve_, density.kl_curve_]
     for data, curve in zip(drawn.values(), curves, strict=True):
         np.testing.assert_array_equal(data, np.column_stack([[1, 2, 3, 4], curve]))

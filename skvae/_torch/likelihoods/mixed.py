@@ -9,7 +9,6 @@ from typing import TypeVar
 
 import numpy as np
 import torch
-from sklearn.utils import gen_batches
 from torch import Generator, Tensor
 
 from ..sparse import Batch, CSRBatch, Table
@@ -57,9 +56,10 @@ class Mixed(Likelihood):
 
     def check(self, X: Table) -> None:
         # A few rows at a time, because taking columns copies them.
-        for rows in gen_batches(X.shape[0], ROWS_AT_A_TIME):
+        for start in range(0, X.shape[0], ROWS_AT_A_TIME):
+            rows = X[start : start + ROWS_AT_A_TIME]
             for part, columns in zip(self.parts, self.groups, strict=True):
-                part.check(X[rows][:, columns.numpy()])
+                part.check(rows[:, columns.numpy()])
 
     def start(self, X: Table) -> list[np.ndarray]:
         biases = [
