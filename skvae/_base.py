@@ -165,6 +165,11 @@ class Blocks:
             )
 
 
+def total(table: Any) -> float:
+    """Sum of all values that are not missing."""
+    return float(np.nansum(table.data if sp.issparse(table) else table))
+
+
 def is_blocks(X: Any) -> bool:
     """Whether X gives tables one after the other, and is no table itself.
 
@@ -269,7 +274,7 @@ class NetworkEstimator(DocumentationLink, BaseEstimator, ABC):
         if ranks.rank > 0:
             checkpoint = None
         if checkpoint is not None:
-            checkpoint = self._open_checkpoint(checkpoint, X, seeds)
+            checkpoint = self._open_checkpoint(checkpoint, X, X_val, seeds)
             seeds = checkpoint.task["seeds"]
         split_seed, model_seed = seeds
         # Made from all rows: a fraction, a code or a NaN may be only in those that are held out.
@@ -316,7 +321,7 @@ class NetworkEstimator(DocumentationLink, BaseEstimator, ABC):
             del parameters[name]
         return repr(parameters)
 
-    def _open_checkpoint(self, path: Any, X: Any, seeds: list[int]) -> Any:
+    def _open_checkpoint(self, path: Any, X: Any, X_val: Any, seeds: list[int]) -> Any:
         """Checkpoint of this training at a path."""
         from ._torch.checkpoint import Checkpoint
 
@@ -327,7 +332,8 @@ class NetworkEstimator(DocumentationLink, BaseEstimator, ABC):
             "random_state": int(self.random_state) if seeded else None,
             "seeds": seeds,
             "shape": list(X.shape),
-            "sum": float(np.nansum(X.data if sp.issparse(X) else X)),
+            "sum": total(X),
+            "X_val": None if X_val is None else [*X_val.shape, total(X_val)],
         }
         return Checkpoint(path, task)
 

@@ -327,9 +327,8 @@ class VAEDensityEstimator(
         checkpoint : str or Path, default=None
             File for the state of the training after each epoch. If it is there when `fit` begins,
             the training goes on from it, to the same result; when it is done, the file is removed.
-            It is refused where the shape or the sum of X (of the first block) have changed, or
-            parameters other than `max_iter`, `verbose` and `device`. `X_val` must be the same too,
-            which is not checked.
+            It is refused where shape or sum of X (of its first block) or `X_val` have changed, or
+            parameters other than `max_iter`, `verbose` and `device`.
         process_group : torch.distributed.ProcessGroup, default=None
             Processes that call `fit` together, each on rows of its own; all of them end with the
             same model. A batch of `batch_size` rows is drawn from the rows of all, and the first

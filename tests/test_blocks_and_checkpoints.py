@@ -289,6 +289,15 @@ def test_refuses_the_checkpoint_of_another_training(parameters, X, match, tmp_pa
     assert checkpoint.read_bytes() == before
 
 
+def test_refuses_the_checkpoint_of_other_validation_rows(tmp_path, monkeypatch):
+    checkpoint = tmp_path / "training"
+    interrupted_fit(checkpoint, monkeypatch)
+    with pytest.raises(ValueError, match="X_val was None and is"):
+        VAEDensityEstimator(**OPTIONS).fit(
+            made_up_rows(), X_val=made_up_rows()[:20], checkpoint=checkpoint
+        )
+
+
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04 neither"])
 def test_refuses_a_file_that_is_no_checkpoint(content, tmp_path):
     checkpoint = tmp_path / "training"
