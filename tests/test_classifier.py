@@ -619,15 +619,16 @@ def test_sample_weight_follows_the_rows_that_are_fitted_on(rows):
 
 def test_sample_weight_reaches_the_score_that_requests_it(rows):
     weight = np.where(IS_OUTLIER, 9.0, 1.0)
+    detector = LocalOutlierFactor(novelty=True)  # whose `fit` takes none
     cv = StratifiedKFold(5, shuffle=True, random_state=0)
     with sklearn.config_context(enable_metadata_routing=True):
-        classifier = OutlierClassifier(DETECTORS[0]).set_score_request(sample_weight=True)
+        classifier = OutlierClassifier(detector).set_score_request(sample_weight=True)
         weighted = cross_val_score(
             classifier, rows, labels(0, 1), params={"sample_weight": weight}, cv=cv
         )
     expected = []
     for train, test in cv.split(rows, labels(0, 1)):
-        fitted = OutlierClassifier(DETECTORS[0]).fit(rows[train], labels(0, 1)[train])
+        fitted = OutlierClassifier(detector).fit(rows[train], labels(0, 1)[train])
         expected.append(fitted.score(rows[test], labels(0, 1)[test], weight[test]))
     np.testing.assert_allclose(weighted, expected)
 
