@@ -103,8 +103,8 @@ def validate_table(
     """
     refuse_broken(X)
     table = validate_numbers(estimator, X, reset=reset, allow_nan=allow_nan, accept_sparse="csr")
-    if table is not X:
-        refuse_broken(table)  # of another format, such as COO
+    if getattr(X, "format", None) not in ("csr", "csc"):
+        refuse_broken(table)
     X = table
     if sp.issparse(X) and allow_nan and np.isnan(X.data).any():
         raise ValueError(

@@ -9,12 +9,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import is_outlier_detector
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
-from sklearn.utils import (
-    assert_all_finite,
-    check_array,
-    check_consistent_length,
-    column_or_1d,
-)
+from sklearn.utils import assert_all_finite, check_array, check_consistent_length, column_or_1d
 
 __all__ = ["make_outlier_scorer", "plateau_threshold", "recall_at_fpr_score"]
 

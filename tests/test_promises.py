@@ -507,6 +507,15 @@ def test_promise_12_broken_sparse_tables_are_refused(wrong, as_table, sparse_row
             estimator.fit(X, np.arange(X.shape[0]) % 5 == 0)
 
 
+@pytest.mark.parametrize("as_table", [sp.coo_matrix, sp.bsr_matrix])
+def test_promise_12_broken_tables_of_other_formats_are_refused(as_table, sparse_rows):
+    X = as_table(sparse_rows)
+    columns = X.col if X.format == "coo" else X.indices
+    columns[3] = 1000
+    with pytest.raises(ValueError, match="X is a broken CSR matrix"):
+        VAEOutlierDetector(**QUICK).fit(X)
+
+
 # A value so large that a score overflows.
 FAR = 1e200
 

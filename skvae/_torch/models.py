@@ -476,8 +476,7 @@ class DensityModel(Model):
         return baselines, all_entries, finite(latents, X)
 
     def impute(self, X: np.ndarray, *, n_importance_samples: int, device: str) -> np.ndarray:
-        """Mean of each value, missing or not, given the values that its row has."""
-        self.check(X)
+        """Mean of each value, missing or not, given the values that its row has; X is checked."""
         network = self.scorer(device)
         noise = self._noise(n_importance_samples)
 
