@@ -31,6 +31,14 @@ def test_beats_the_independent_density_on_dependent_bits():
     assert density.score(test) > independent + 0.3
 
 
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_very_long_row_does_not_drown_the_loss_of_the_others(seed):
+    X = (np.random.RandomState(seed).uniform(size=(200, 5000)) < 0.001) * 1.0
+    X[0] = 1
+    density = VAEDensityEstimator(max_iter=20, random_state=seed).fit(sp.csr_matrix(X))
+    assert max(density.kl_curve_) < 500  # in the mean over the rows
+
+
 def test_rescaled_column_shifts_scores_by_the_log_of_the_scale(real_rows):
     scale = np.array([1024.0, 1.0, 1 / 64, 1.0])
     scores = VAEDensityEstimator(**QUICK).fit(real_rows).score_samples(real_rows)

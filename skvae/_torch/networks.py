@@ -26,12 +26,14 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "silu": F.silu,
 }
 
-# exp(15) is about 3e6: no posterior needs more, and a row far from the data cannot overflow.
-MAX_LOG_VARIANCE = 15.0
+# What a posterior's log-variance is kept between: no posterior needs less, nor much more than the
+# prior's. There is no gradient beyond, where a row would stay, and its KL divergence, which grows
+# with the variance, would drown the loss of all others.
+MIN_LOG_VARIANCE, MAX_LOG_VARIANCE = -15.0, 4.0
 
-# Smallest log-variance of a component of a learned prior: single precision can still tell points
-# within it apart.
-MIN_PRIOR_LOG_VARIANCE = -8.0
+# The same of a component of a learned prior: single precision can still tell points within it
+# apart.
+MIN_PRIOR_LOG_VARIANCE, MAX_PRIOR_LOG_VARIANCE = -8.0, 15.0
 
 # Share of non-zeros in dense rows below which a product by index is faster than that of matrices.
 MAX_SPARSE_SHARE = 0.1
@@ -185,7 +187,7 @@ class MixturePrior(nn.Module):
         nn.init.normal_(self.mean, std=0.5, generator=generator)
 
     def _log_variance(self) -> Tensor:
-        return self.log_variance.clamp(MIN_PRIOR_LOG_VARIANCE, MAX_LOG_VARIANCE)
+        return self.log_variance.clamp(MIN_PRIOR_LOG_VARIANCE, MAX_PRIOR_LOG_VARIANCE)
 
     def forward(self, z: Tensor) -> Tensor:
         """As `VAE.log_prior`."""
@@ -301,7 +303,7 @@ class VAE(EncoderDecoder):
         """Mean and log-variance of q(z|x), both (n_rows, n_components)."""
         hidden = self.encoder(x)
         log_variance = self.log_variance(hidden)
-        return self.mean(hidden), log_variance.clamp(-MAX_LOG_VARIANCE, MAX_LOG_VARIANCE)
+        return self.mean(hidden), log_variance.clamp(MIN_LOG_VARIANCE, MAX_LOG_VARIANCE)
 
     def log_prior(self, z: Tensor) -> Tensor:
         """Prior log-density of points (..., n_components), without -n_components / 2 log(2 pi)."""

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.quasirandom import SobolEngine
 
 from .likelihoods import Likelihood
-from .networks import MAX_LOG_VARIANCE, VAE
+from .networks import MAX_LOG_VARIANCE, MIN_LOG_VARIANCE, VAE
 from .ranks import Noise
 from .sparse import Batch, CSRBatch, sum_entries
 
@@ -167,7 +167,7 @@ def refine(
         # The inverse of q's Fisher information is its variance for the mean, 2 for the logarithm.
         mean = mean + REFINEMENT_RATE * log_variance.exp() * d_mean
         log_variance = log_variance + REFINEMENT_RATE * 2 * d_log_variance
-        log_variance = log_variance.clamp(-MAX_LOG_VARIANCE, MAX_LOG_VARIANCE)
+        log_variance = log_variance.clamp(MIN_LOG_VARIANCE, MAX_LOG_VARIANCE)
     return best_mean, best_log_variance
 
 
