@@ -300,6 +300,42 @@ def test_tabular_prints_methods_that_share_no_set_with_the_norm(tmp_path):
 # -- imputation.py --------------------------------------------------------------------------------
 
 
+def test_more_tables_are_made_of_normal_rows_and_anomalies(tmp_path):
+    classes = {
+        "BreastCancer": {"benign": 4, "malignant": 11},
+        "Glass": {"1": 5, "6": 3},
+        "Ionosphere": {"good": 5, "bad": 2},
+        "Satellite": {"red soil": 90, "damp grey soil": 2, "cotton crop": 80},
+        "Shuttle": {"Rad.Flow": 6, "High": 3, "Bypass": 2},
+        "spam": {"nonspam": 3, "spam": 2},
+        "Waveform": {"1": 101, "2": 7},
+    }
+    for name, counts in classes.items():
+        rows = [cls for cls, n in counts.items() for _ in range(n)]
+        # A number that is left out, one value for all, and one for each row; once it is missing.
+        lines = [f"{i},7,{i}.5,{cls}" for i, cls in enumerate(rows)]
+        if name == "BreastCancer":
+            lines += ["90,7,,benign", "91,7,0.5,benign"]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["Id,a,b,class", *lines]) + "\n")
+    out = printed_by("more_tables.py", tmp_path, ".", "sets")
+    with np.load(tmp_path / "sets" / "WBC.npz") as data:
+        assert data["X"].shape == (14, 1)  # without the second 0.5 among benign ones
+        assert np.bincount(data["y"]).tolist() == [4, 10]
+        assert (data["X"][data["y"] == 0].ravel() < 4).all()
+    assert re.findall(r"(.+): (\d+) rows, (\d+) columns, (\d+) anomalies", out) == [
+        ("breastw", "16", "1", "11"),
+        ("WBC", "14", "1", "10"),
+        ("glass", "8", "1", "3"),
+        ("Ionosphere", "7", "1", "2"),
+        ("landsat", "172", "1", "2"),
+        ("satimage-2", "163", "1", "71"),
+        ("shuttle", "8", "1", "2"),
+        ("SpamBase", "5", "1", "2"),
+        ("Waveform", "107", "1", "100"),
+        ("WDBC", "367", "30", "10"),
+    ]
+
+
 def test_imputation_measures_errors_in_units_of_the_variance(tmp_path):
     write_tables(tmp_path / "tables")
     arguments = ["--data", "tables", "--csv", "results.csv", "--sets", "line", "ring"]

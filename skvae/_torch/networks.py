@@ -26,14 +26,14 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "silu": F.silu,
 }
 
-# What a posterior's log-variance is kept between: no posterior needs less, nor much more than the
-# prior's. There is no gradient beyond, where a row would stay, and its KL divergence, which grows
-# with the variance, would drown the loss of all others.
+# What a posterior's log-variance is kept between: none needs less, nor much more than the prior's.
+# There is no gradient beyond, so that a row may stay there, and its KL divergence, which grows with
+# the variance, must not drown the loss of all others.
 MIN_LOG_VARIANCE, MAX_LOG_VARIANCE = -15.0, 4.0
 
-# The same of a component of a learned prior: single precision can still tell points within it
-# apart.
-MIN_PRIOR_LOG_VARIANCE, MAX_PRIOR_LOG_VARIANCE = -8.0, 15.0
+# Smallest log-variance of a component of a learned prior: single precision can still tell points
+# within it apart.
+MIN_PRIOR_LOG_VARIANCE = -8.0
 
 # Share of non-zeros in dense rows below which a product by index is faster than that of matrices.
 MAX_SPARSE_SHARE = 0.1
@@ -187,7 +187,7 @@ class MixturePrior(nn.Module):
         nn.init.normal_(self.mean, std=0.5, generator=generator)
 
     def _log_variance(self) -> Tensor:
-        return self.log_variance.clamp(MIN_PRIOR_LOG_VARIANCE, MAX_PRIOR_LOG_VARIANCE)
+        return self.log_variance.clamp(MIN_PRIOR_LOG_VARIANCE, MAX_LOG_VARIANCE)
 
     def forward(self, z: Tensor) -> Tensor:
         """As `VAE.log_prior`."""

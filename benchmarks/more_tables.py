@@ -1,0 +1,100 @@
+"""More sets for `tabular.py`: ten of ADBench's, made again from tables that R packages hold.
+
+    Rscript - <<'END'
+    library(mlbench)
+    library(kernlab)
+    set.seed(0)
+    waves <- mlbench.waveform(5000)
+    Waveform <- data.frame(waves$x, class = waves$classes)
+    names <- c("BreastCancer", "Glass", "Ionosphere", "Satellite", "Shuttle", "spam")
+    data(list = names)
+    for (name in c(names, "Waveform"))
+      write.csv(get(name), paste0(name, ".csv"), row.names = FALSE)
+    END
+    python benchmarks/more_tables.py . sets
+    python benchmarks/tabular.py sets
+
+Reads the csv files in the first folder, writes ``*.npz`` files with X and y to the second one. The
+classes that are anomalies are those of Han et al., "ADBench", NeurIPS 2022; where they left all but
+a few anomalies out, which ones is drawn anew. WDBC comes from scikit-learn.
+"""
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.datasets import load_breast_cancer
+
+
+@dataclass
+class Set:
+    """How a table becomes normal rows and anomalies."""
+
+    table: str
+    anomalous: set[str]
+    n_anomalies: int | None = None  # None: all
+    left_out: str = ""  # class
+    unique: bool = False  # of equal rows only one
+
+
+SETS = {
+    "breastw": Set("BreastCancer", {"malignant"}),
+    "WBC": Set("BreastCancer", {"malignant"}, 10, unique=True),
+    "glass": Set("Glass", {"6"}),
+    "Ionosphere": Set("Ionosphere", {"bad"}),
+    "landsat": Set("Satellite", {"damp grey soil", "vegetation stubble"}),
+    "satimage-2": Set("Satellite", {"cotton crop"}, 71),
+    "shuttle": Set(
+        "Shuttle",
+        {"Bypass", "Fpv.Open", "Fpv.Close", "Bpv.Open", "Bpv.Close"},
+        left_out="High",
+    ),
+    "SpamBase": Set("spam", {"spam"}, unique=True),
+    "Waveform": Set("Waveform", {"1"}, 100),
+    "WDBC": Set("WDBC", {"0"}, 10),
+}
+
+
+def read(folder, table):
+    """Values and classes, without rows that lack a value or columns that have only one."""
+    if table == "WDBC":
+        frame = load_breast_cancer(as_frame=True).frame
+    else:
+        frame = pd.read_csv(folder / f"{table}.csv").dropna()
+    X, classes = frame.iloc[:, :-1].drop(columns="Id", errors="ignore"), frame.iloc[:, -1]
+    return X.loc[:, X.nunique() > 1].to_numpy(np.float64), classes.astype(str).to_numpy()
+
+
+def make(folder, wanted):
+    """X, and y with 1 for an anomaly."""
+    X, classes = read(folder, wanted.table)
+    kept = classes != wanted.left_out
+    X, y = X[kept], np.isin(classes[kept], list(wanted.anomalous)).astype(int)
+    if wanted.unique:
+        X, y = np.split(np.unique(np.column_stack([X, y]), axis=0), [-1], axis=1)
+        y = y.ravel().astype(int)
+    anomalies = np.flatnonzero(y)
+    if wanted.n_anomalies is not None:
+        rng = np.random.default_rng(0)
+        anomalies = rng.choice(anomalies, wanted.n_anomalies, replace=False)
+    rows = np.sort(np.concatenate([np.flatnonzero(y == 0), anomalies]))
+    return X[rows], y[rows]
+
+
+def main():
+    """Write all sets."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("tables", type=Path, help="folder of the csv files")
+    parser.add_argument("sets", type=Path, help="folder for the npz files")
+    options = parser.parse_args()
+    options.sets.mkdir(exist_ok=True)
+    for name, wanted in SETS.items():
+        X, y = make(options.tables, wanted)
+        np.savez_compressed(options.sets / f"{name}.npz", X=X, y=y)
+        print(f"{name}: {X.shape[0]} rows, {X.shape[1]} columns, {y.sum()} anomalies")
+
+
+if __name__ == "__main__":
+    main()
