@@ -17,7 +17,7 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.base import BaseEstimator
 from sklearn.model_selection import train_test_split
-from sklearn.utils import Tags, check_array, check_random_state
+from sklearn.utils import Tags, assert_all_finite, check_array, check_random_state, column_or_1d
 from sklearn.utils.validation import validate_data
 
 from ._compat import (
@@ -55,6 +55,8 @@ TRAINING_CONSTRAINTS: ParameterConstraints = {
     "device": [StrOptions({"auto", "cpu", "cuda", "mps"})],
 }
 
+# How values are written that stand for a missing label, of Python, NumPy and pandas.
+MISSING = {"None", "nan", "<NA>", "NaT"}
 
 # A lock for each estimator; it cannot be an attribute, because attributes are copied and pickled.
 _FITTING: WeakKeyDictionary[BaseEstimator, threading.RLock] = WeakKeyDictionary()
@@ -163,6 +165,17 @@ class Blocks:
                 "X gave no block when it was iterated over again. Pass an object whose __iter__ "
                 "begins anew at each call."
             )
+
+
+def check_labels(y: Any, name: str = "y", *, warn: bool = False) -> np.ndarray:
+    """Labels as a vector of (n_samples,); a ValueError if one is missing."""
+    y = column_or_1d(y, warn=warn)
+    if y.dtype == object:
+        if any(str(label) in MISSING for label in y if not isinstance(label, str)):
+            raise ValueError(f"Input {name} contains NaN or None: a label is missing.")
+    else:
+        assert_all_finite(y, input_name=name)
+    return y
 
 
 def total(table: Any) -> float:

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
-from sklearn.utils import Tags, assert_all_finite, column_or_1d, indexable
+from sklearn.utils import Tags, indexable
 from sklearn.utils.metadata_routing import process_routing
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
-from ._base import refuse_broken, restored_on_error
+from ._base import check_labels, refuse_broken, restored_on_error
 from ._compat import (
     StrOptions,
     check_method_params,
@@ -44,7 +44,9 @@ class OutlierClassifier(ClassifierMixin, DetectorWrapper):
         Rows to fit the detector on; "inliers" leaves out those labelled as outliers (novelty
         detection).
     outlier_label : label, default=None
-        The label that means outlier; None for the rarer of the two, in a tie `classes_[1]`.
+        The label that means outlier; None for the rarer of the two, in a tie `classes_[1]`. Tools
+        that fit with 0 and 1 in the place of the labels (see Notes) need 0 for inliers and 1 for
+        outliers in y if this is given.
 
     Attributes
     ----------
@@ -71,6 +73,11 @@ class OutlierClassifier(ClassifierMixin, DetectorWrapper):
     comparable [1]_, not calibrated (`CalibratedClassifierCV` is there for that [2]_), but evenly
     spread, so that a search over equally spaced thresholds, as in `TunedThresholdClassifierCV`,
     meets as many rows at each step.
+
+    `cross_val_predict` with ``method="predict_proba"``, `CalibratedClassifierCV` with
+    ``ensemble=False``, `VotingClassifier`, `StackingClassifier`, `BaggingClassifier` and
+    `OneVsRestClassifier` number the labels in their order and fit with the numbers. That is lost on
+    ``outlier_label=None``, but a label that is given is looked for among the numbers.
 
     References
     ----------
@@ -162,8 +169,7 @@ class OutlierClassifier(ClassifierMixin, DetectorWrapper):
                 f"{type(self).__name__} requires y to be passed, but the target y is None. Fit "
                 "the bare detector if there are no labels."
             )
-        y = column_or_1d(y, warn=True)
-        assert_all_finite(y, input_name="y")
+        y = check_labels(y, warn=True)
         check_classification_targets(y)
         check_consistent_length(X, y)
         if len(y) == 0:
@@ -185,8 +191,11 @@ class OutlierClassifier(ClassifierMixin, DetectorWrapper):
         elif np.isscalar(self.outlier_label) and self.outlier_label in labels:
             self.outlier_label_ = self.classes_[labels.index(self.outlier_label)]
         else:
+            numbered = " If a tool that was given other labels numbered them, number them "
+            numbered += "yourself: 1 for outliers, 0 for inliers, and outlier_label=1."
             raise ValueError(
                 f"outlier_label={self.outlier_label!r} is not among the labels of y, {labels}."
+                + (numbered if labels == [0, 1] else "")
             )
         return y
 
@@ -196,7 +205,14 @@ class OutlierClassifier(ClassifierMixin, DetectorWrapper):
 
     def _detector_decision(self, X: Any) -> np.ndarray:
         check_is_fitted(self)
-        return np.asarray(self.estimator_.decision_function(X), dtype=float).ravel()
+        decision = np.asarray(self.estimator_.decision_function(X), dtype=float).ravel()
+        n_missing = int(np.isnan(decision).sum())
+        if n_missing:
+            raise ValueError(
+                f"{self.estimator!r} gives {n_missing} of {len(decision)} rows a decision that is "
+                "NaN. Leave these rows out, or take another detector."
+            )
+        return decision
 
     def decision_function(self, X):
         """Confidence that a row belongs to ``classes_[1]``.
@@ -229,10 +245,14 @@ class OutlierClassifier(ClassifierMixin, DetectorWrapper):
         Returns
         -------
         y : ndarray of shape (n_samples,)
-            ``classes_[1]`` where `decision_function` is above 0.
+            `outlier_label_` where the detector predicts -1: where its decision is negative, as a
+            rule, which is ``classes_[1]`` where `decision_function` is above 0. A
+            `ConformalOutlierDetector` that controls the false-discovery rate judges all rows of X
+            together instead.
         """
-        decision = self.decision_function(X)
-        return self.classes_[(decision > 0).astype(int)]
+        check_is_fitted(self)
+        flagged = np.asarray(self.estimator_.predict(X)) == -1
+        return self.classes_[(flagged == self._outlier_is_second).astype(int)]
 
     def predict_proba(self, X):
         """Probabilities from the ranks of the training scores; see Notes.
@@ -294,11 +314,14 @@ class ScoreRanks:
         self.inliers = self._ranks(decision[decision > 0])
 
     def outlier_probability(self, decision: np.ndarray) -> np.ndarray:
-        """Probability of being an outlier: 0.5 at 0, falling with the decision value."""
+        """Probability of being an outlier: 0.5 near 0, falling with the decision value.
+
+        It is above 0.5 for a negative decision and below it for any other, if by one bit alone.
+        """
         return np.where(
             decision < 0,
-            1 - self._upper_tail(-decision, self.outliers),
-            self._upper_tail(decision, self.inliers),
+            np.maximum(1 - self._upper_tail(-decision, self.outliers), np.nextafter(0.5, 1)),
+            np.minimum(self._upper_tail(decision, self.inliers), np.nextafter(0.5, 0)),
         )
 
     @staticmethod

@@ -7,6 +7,7 @@ import os
 import tempfile
 import zipfile
 import zlib
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -201,7 +202,7 @@ def make_messages(n_samples=1000, *, spam_fraction=0.134, random_state=None):
     """
     if not isinstance(n_samples, (int, np.integer)) or n_samples < 1:
         raise ValueError(f"n_samples must be an integer of at least 1, got {n_samples!r}.")
-    if not 0 <= spam_fraction <= 1:
+    if not isinstance(spam_fraction, Real) or not 0 <= float(spam_fraction) <= 1:
         raise ValueError(f"spam_fraction must lie in [0, 1], got {spam_fraction!r}.")
     rng = check_random_state(random_state)
     target = (np.arange(n_samples) < round(spam_fraction * n_samples)).astype(int)

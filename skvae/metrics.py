@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 from sklearn.base import is_outlier_detector
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
-from sklearn.utils import assert_all_finite, check_array, check_consistent_length, column_or_1d
+from sklearn.utils import check_array, check_consistent_length, column_or_1d
+from sklearn.utils.multiclass import unique_labels
+
+from ._base import check_labels
 
 __all__ = ["make_outlier_scorer", "plateau_threshold", "recall_at_fpr_score"]
 
@@ -112,8 +115,7 @@ def outlier_mask(y: Any, outlier_label: Any, parameter: str = "outlier_label") -
 
     `parameter` is what the user knows the label by.
     """
-    y = column_or_1d(y)
-    assert_all_finite(y, input_name="y")
+    y = check_labels(y)
     labels = set(np.unique(y).tolist())
     shown = reprlib.repr(sorted(labels, key=str))
     if outlier_label is None:
@@ -128,9 +130,9 @@ def outlier_mask(y: Any, outlier_label: Any, parameter: str = "outlier_label") -
     is_outlier = np.asarray(y == outlier_label)
     if is_outlier.all() or not is_outlier.any():
         raise ValueError(
-            f"y must hold both outliers (label {outlier_label!r}) and inliers, got only "
-            f"{shown}. Split with StratifiedKFold: for a detector an integer cv "
-            "does not stratify."
+            f"y must hold both outliers (label {outlier_label!r}) and inliers, got only {shown}. "
+            f"If another label means outlier, say it by {parameter}. If this is a part of the "
+            "rows, split them with StratifiedKFold: for a detector an integer cv does not stratify."
         )
     return is_outlier
 
@@ -162,8 +164,9 @@ def recall_at_fpr_score(y_true, y_pred, *, max_fpr, pos_label=1):
     Raises
     ------
     ValueError
-        If `max_fpr` is not in [0, 1], `y_true` does not hold both kinds of rows, or the lengths
-        differ.
+        If `max_fpr` is not in [0, 1], `pos_label` is None, `y_true` does not hold both kinds of
+        rows, a label is missing, the lengths differ, or `y_pred` holds -1 where `y_true` has 0 and
+        1: a bare detector's prediction of an outlier.
 
     See Also
     --------
@@ -198,9 +201,18 @@ def recall_at_fpr_score(y_true, y_pred, *, max_fpr, pos_label=1):
     """
     if not isinstance(max_fpr, Real) or not 0 <= float(max_fpr) <= 1:
         raise ValueError(f"max_fpr must be a number in [0, 1], got {max_fpr!r}.")
+    if pos_label is None:
+        raise ValueError("pos_label=None is no label. Say which one means outlier.")
+    y_true, y_pred = check_labels(y_true), check_labels(y_pred, "y_pred")
+    check_consistent_length(y_true, y_pred)
     is_outlier = outlier_mask(y_true, pos_label, "pos_label")
-    flagged = np.asarray(column_or_1d(y_pred) == pos_label)
-    check_consistent_length(is_outlier, flagged)
+    unique_labels(y_true, y_pred)  # refuses strings among numbers
+    if np.isin(-1, y_pred) and np.isin(y_true, [0, 1]).all():
+        raise ValueError(
+            "y_pred holds -1, which a bare detector predicts for an outlier, but y_true has 0 and "
+            "1. Wrap the detector in OutlierClassifier."
+        )
+    flagged = y_pred == pos_label
     fpr = float(flagged[~is_outlier].mean())
     if fpr > max_fpr:
         return -PENALTY - (fpr - float(max_fpr))

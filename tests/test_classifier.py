@@ -21,6 +21,7 @@ from sklearn.model_selection import (
     GridSearchCV,
     StratifiedKFold,
     TunedThresholdClassifierCV,
+    cross_val_predict,
     cross_val_score,
 )
 from sklearn.neighbors import LocalOutlierFactor
@@ -28,7 +29,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import OneClassSVM
 
-from skvae import OutlierClassifier, VAEOutlierDetector
+from skvae import ConformalOutlierDetector, OutlierClassifier, VAEOutlierDetector
 from skvae._classifier import ScoreRanks
 from skvae.datasets import make_messages
 
@@ -173,6 +174,31 @@ def test_outlier_label_that_is_no_label_at_all_is_refused(wrong):
         OutlierClassifier(FirstColumn(), outlier_label=wrong).fit(column(1, 2), [False, True])
 
 
+def test_labels_that_were_numbered_are_told_from_others_with_the_remedy(rows):
+    classifier = OutlierClassifier(FirstColumn(), outlier_label="spam")
+    y = labels("ham", "spam")
+    with pytest.raises(ValueError, match="1 for outliers, 0 for inliers, and outlier_label=1"):
+        cross_val_predict(classifier, rows, y, cv=3, method="predict_proba")
+    classifier.set_params(outlier_label=1)
+    probabilities = cross_val_predict(classifier, rows, labels(0, 1), method="predict_proba")
+    predicted = cross_val_predict(classifier, rows, labels(0, 1))
+    np.testing.assert_array_equal(probabilities.argmax(axis=1), predicted)
+
+
+def test_predicts_what_a_detector_that_judges_rows_together_predicts():
+    rng = np.random.RandomState(0)
+    training, y = rng.randn(600, 3), np.repeat([0, 1], [550, 50])
+    training[550:] *= 5
+    new = np.r_[rng.randn(300, 3), 6 * rng.randn(100, 3)]
+    detector = ConformalOutlierDetector(
+        DETECTORS[0], control="fdr", level=0.2, calibration_size=0.5, random_state=0
+    )
+    classifier = OutlierClassifier(detector, fit_on="inliers").fit(training, y)
+    flagged = classifier.estimator_.predict(new) == -1
+    assert flagged.sum() > 50
+    np.testing.assert_array_equal(classifier.predict(new), flagged)
+
+
 def test_labels_are_kept_from_the_detector():
     classifier = OutlierClassifier(FirstColumn()).fit(column(1, 2, 3), [0, 1, 1])
     assert classifier.estimator_.y_ is None
@@ -196,7 +222,11 @@ def test_zero_decision_is_an_inlier_as_for_the_detector(outlier):
 def test_probability_is_a_half_where_the_prediction_changes(outlier):
     X = column(-2, -1, 0, 1, 2)
     classifier = OutlierClassifier(FirstColumn(), outlier_label=outlier).fit(X, [0, 0, 1, 1, 1])
-    np.testing.assert_array_equal(classifier.predict_proba(column(0.0)), [[0.5, 0.5]])
+    at_zero = classifier.predict_proba(column(0.0, -0.0, -np.finfo(float).tiny))
+    np.testing.assert_allclose(at_zero, 0.5, rtol=1e-15)
+    assert at_zero.argmax(axis=1).tolist() == [1 - outlier, 1 - outlier, outlier]
+    fixed = FixedThresholdClassifier(classifier, pos_label=outlier).fit(X, [0, 0, 1, 1, 1])
+    np.testing.assert_array_equal(fixed.predict(X), classifier.predict(X))
     beside = classifier.predict_proba(column(-1e-9, 1e-9))[:, outlier]
     assert beside[0] > 0.5 > beside[1]
     np.testing.assert_allclose(beside, 0.5, atol=1e-8)
@@ -261,7 +291,7 @@ def test_ranks_without_rows_on_one_side_cover_both_sides(sign):
     ranks = ScoreRanks(sign * np.array([1.0, 2.0, 3.0]))
     probabilities = ranks.outlier_probability(np.array([-1e6, -2, -1, 0, 1, 2, 1e6]))
     assert (np.diff(probabilities) < 0).all()
-    assert probabilities[3] == 0.5
+    assert probabilities[3] == np.nextafter(0.5, 0)
     assert 0 < probabilities[-1] < 0.01
     assert 0.99 < probabilities[0] < 1
 
@@ -281,7 +311,7 @@ def test_probabilities_do_not_jump_at_ties_among_training_rows():
 
 def test_ranks_of_zeros_alone_are_finite():
     probabilities = ScoreRanks(np.zeros(3)).outlier_probability(np.array([-1.0, 0.0, 1.0]))
-    assert 1 > probabilities[0] > probabilities[1] == 0.5 > probabilities[2] > 0
+    assert 1 > probabilities[0] > probabilities[1] == np.nextafter(0.5, 0) > probabilities[2] > 0
 
 
 # -- rows to fit on -------------------------------------------------------------------------------
@@ -389,9 +419,12 @@ def test_labels_with_missing_values_are_refused(rows, y):
 
 def test_none_among_the_labels_is_refused(rows):
     y = labels("ham", "spam").astype(object)
-    y[0] = None
-    with pytest.raises(ValueError, match=r"[Uu]nknown label type|NaN|None"):
-        OutlierClassifier(FirstColumn()).fit(rows, y)
+    for missing in (None, pd.NA, pd.NaT):
+        y[0] = missing
+        with pytest.raises(ValueError, match="Input y contains NaN or None: a label is missing"):
+            OutlierClassifier(FirstColumn()).fit(rows, y)
+    with pytest.raises(ValueError, match="a label is missing"):
+        OutlierClassifier(FirstColumn()).fit(rows, pd.Series(y, dtype="string"))
 
 
 def test_continuous_labels_are_refused(rows):
@@ -651,6 +684,15 @@ def test_decisions_that_are_not_finite_are_refused(value, rows):
     rows = np.where(np.arange(len(rows))[:, np.newaxis] == 3, value, rows)
     with pytest.raises(ValueError, match="1 of 100 training rows a decision that is not finite"):
         OutlierClassifier(FirstColumn()).fit(rows, labels(0, 1))
+
+
+def test_new_rows_without_a_decision_have_no_probability(rows):
+    classifier = OutlierClassifier(FirstColumn()).fit(rows, labels(0, 1))
+    with pytest.raises(ValueError, match="gives 1 of 2 rows a decision that is NaN"):
+        classifier.predict_proba(column(0.0, np.nan))
+    np.testing.assert_array_equal(
+        classifier.predict_proba(column(-np.inf, np.inf)), [[0, 1], [1, 0]]
+    )
 
 
 def test_a_frozen_detector_stays_as_it_is(rows):

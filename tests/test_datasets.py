@@ -391,7 +391,7 @@ def test_bad_number_of_messages_is_refused(n_samples):
         make_messages(n_samples)
 
 
-@pytest.mark.parametrize("spam_fraction", [-0.1, 1.1, float("nan")])
+@pytest.mark.parametrize("spam_fraction", [-0.1, 1.1, float("nan"), "0.1", None])
 def test_bad_spam_fraction_is_refused(spam_fraction):
     with pytest.raises(ValueError, match=r"spam_fraction must lie in \[0, 1\], got"):
         make_messages(10, spam_fraction=spam_fraction)

@@ -159,8 +159,13 @@ def test_what_is_no_outlier_detector_is_refused(estimator, metric):
 
 def test_missing_labels_are_refused():
     y = np.where(np.arange(len(X)) == 0, np.nan, IS_OUTLIER)
+    scorer = make_outlier_scorer("f1", outlier_label=1)
     with pytest.raises(ValueError, match="Input y contains NaN"):
-        make_outlier_scorer("f1", outlier_label=1)(FirstColumn(), X, y)
+        scorer(FirstColumn(), X, y)
+    for missing in (None, pd.NA):
+        y = pd.Series([missing, *["ham"] * 7])
+        with pytest.raises(ValueError, match="a label is missing"):
+            scorer(FirstColumn(), X, y)
 
 
 def test_labels_of_two_columns_are_refused():
@@ -318,6 +323,22 @@ def test_labels_of_one_kind_have_no_rates(label):
 def test_strings_need_the_label_of_the_outliers():
     with pytest.raises(ValueError, match=r"\(label 1\).*'ham', 'spam'"):
         recall_at_fpr_score(["ham", "spam"], ["ham", "spam"], max_fpr=0.1)
+
+
+@pytest.mark.parametrize(
+    ("y_true", "y_pred", "pos_label", "message"),
+    [
+        ([-1, 1], [-1, 1], None, "pos_label=None is no label"),
+        ([0, 1], ["0", "1"], 1, "Mix of label input types"),
+        ([0, 1], [0, np.nan], 1, "Input y_pred contains NaN"),
+        (["a", "b"], ["a", None], "b", "Input y_pred contains NaN or None"),
+        ([0, 1], [-1, 1], 1, "y_pred holds -1, .*OutlierClassifier"),
+        (["a", "b"], ["a", "b"], 1, "say it by pos_label"),
+    ],
+)
+def test_predictions_that_say_nothing_of_the_labels_are_refused(y_true, y_pred, pos_label, message):
+    with pytest.raises(ValueError, match=message):
+        recall_at_fpr_score(y_true, y_pred, max_fpr=0.1, pos_label=pos_label)
 
 
 def test_as_many_predictions_as_labels_are_needed():

@@ -8,6 +8,8 @@ import numpy as np
 from sklearn.base import is_outlier_detector
 from sklearn.utils.validation import check_is_fitted
 
+from .._base import check_labels
+
 
 def import_pyplot() -> Any:
     """Import matplotlib's pyplot, or say how to install it."""
@@ -43,7 +45,7 @@ def judge(estimator: Any, X: Any) -> tuple[np.ndarray, float, Any]:
     """
     check_is_fitted(estimator)
     if hasattr(estimator, "steps"):
-        table = estimator[:-1].transform(X) if len(estimator) > 1 else X
+        table = estimator[:-1].transform(X) if len(estimator.steps) > 1 else X
         return judge(estimator[-1], table)
     if hasattr(estimator, "outlier_label_"):
         scores, threshold, _ = judge(estimator.estimator_, X)
@@ -67,8 +69,16 @@ def draw_threshold(ax: Any, threshold: float | None) -> Any:
 
 
 def classes(y: Any, n_samples: int) -> list[tuple[Any, np.ndarray]]:
-    """Label and rows of each class; without labels one class of all."""
+    """Label and rows of each class; without labels one class of all.
+
+    Raises
+    ------
+    ValueError
+        If a label is missing, or there are not as many as samples.
+    """
     if y is None:
         return [(None, np.ones(n_samples, dtype=bool))]
-    y = np.asarray(y)
+    y = check_labels(y)
+    if len(y) != n_samples:
+        raise ValueError(f"Got {len(y)} labels for {n_samples} samples.")
     return [(label, y == label) for label in np.unique(y)]

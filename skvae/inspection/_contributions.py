@@ -131,7 +131,7 @@ class ContributionsDisplay:
             knows, or else "x0", "x1" and so on.
         text : str, default=None
             The message that X was made from; None for X itself, if the pipeline begins with a
-            vectorizer and knows the names of its features, or else for no message.
+            vectorizer whose features the detector reads by name, or else for no message.
         analyzer : callable, default=None
             Gives the features in a text, such as ``vectorizer.build_analyzer()``; None for that of
             the vectorizer that the pipeline begins with.
@@ -165,13 +165,14 @@ class ContributionsDisplay:
         detector, table = estimator, X
         if hasattr(estimator, "steps"):
             detector = estimator[-1]
-            if len(estimator) > 1:
+            if len(estimator.steps) > 1:
                 table = estimator[:-1].transform(X)
                 if feature_names is None:
                     feature_names = _feature_names(estimator[:-1])
-            if feature_names is not None and hasattr(estimator[0], "build_analyzer"):
+            vectorizer = estimator[0]
+            if hasattr(vectorizer, "build_analyzer") and _has_features(vectorizer, feature_names):
                 text = next(iter(X)) if text is None else text
-                analyzer = estimator[0].build_analyzer() if analyzer is None else analyzer
+                analyzer = vectorizer.build_analyzer() if analyzer is None else analyzer
         if text is not None and analyzer is None:
             raise ValueError("text needs an analyzer, such as vectorizer.build_analyzer().")
         columns, contributions, values, feature_names = _explained_row(
@@ -261,6 +262,14 @@ def _feature_names(steps: Any) -> Any:
         return steps.get_feature_names_out()
     except AttributeError:
         return None
+
+
+def _has_features(vectorizer: Any, feature_names: Any) -> bool:
+    """Whether these are names of the vectorizer's features, as far as it knows them."""
+    if feature_names is None:
+        return False
+    known = _feature_names(vectorizer)
+    return known is None or set(feature_names) <= set(known)
 
 
 def _explained_row(

@@ -10,10 +10,12 @@ import pytest
 import scipy.sparse as sp
 from displays import SMALL, X, legend_labels
 from matplotlib.colors import to_rgba
+from sklearn.decomposition import TruncatedSVD
 from sklearn.ensemble import IsolationForest
 from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer
 from sklearn.feature_selection import VarianceThreshold
+from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, MaxAbsScaler, StandardScaler
 from sklearn.utils import Bunch
@@ -374,6 +376,21 @@ def test_features_that_span_words_are_among_the_bars_only():
     }
     assert set(of) == {"win", "a", "prize", "win a", "a prize"}
     assert [value for _, value in words.words] == [of["win"], of["a"], of["prize"]]
+
+
+def test_columns_that_are_no_words_have_bars():
+    pipeline = make_pipeline(
+        CountVectorizer(), TruncatedSVD(3, random_state=0), VAEOutlierDetector(**SMALL)
+    ).fit(MESSAGES)
+    display = ContributionsDisplay.from_estimator(pipeline, MESSAGES[:1])
+    assert display.words is None
+    assert display.feature_names.tolist() == ["truncatedsvd0", "truncatedsvd1", "truncatedsvd2"]
+
+
+def test_a_frozen_pipeline_is_explained_as_the_pipeline(pipeline):
+    display = ContributionsDisplay.from_estimator(FrozenEstimator(pipeline), MESSAGES[:1])
+    expected = ContributionsDisplay.from_estimator(pipeline, MESSAGES[:1])
+    assert display.words == expected.words
 
 
 def test_vocabulary_is_that_of_the_features_left_by_the_pipeline():

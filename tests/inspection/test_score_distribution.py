@@ -2,7 +2,9 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pytest
 from displays import SMALL, X, Y, legend_labels
+from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -53,6 +55,26 @@ def test_pipeline_is_scored_whole_with_the_threshold_of_its_detector():
     assert display.threshold == pipeline[-1].offset_
     assert legend_labels(display.ax_) == ["threshold"]
     assert [len(histogram.patches) for histogram in histograms(display.ax_)] == [50]
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        ([0, 0, np.nan], "contains NaN"),
+        (["a", "b", None], "a label is missing"),
+        ([0, 1], "Got 2 labels for 3 samples"),
+        (np.zeros((3, 2)), "1d array"),
+    ],
+)
+def test_labels_that_are_not_one_a_row_are_refused(y, message):
+    with pytest.raises(ValueError, match=message):
+        ScoreDistributionDisplay.from_predictions([1.0, 2.0, 3.0], y)
+
+
+def test_a_frozen_pipeline_is_scored_as_the_pipeline():
+    pipeline = make_pipeline(StandardScaler(), VAEOutlierDetector(**SMALL)).fit(X)
+    display = ScoreDistributionDisplay.from_estimator(FrozenEstimator(pipeline), X)
+    np.testing.assert_array_equal(display.scores, pipeline.score_samples(X))
 
 
 def test_scores_alone_have_no_legend_and_no_threshold():
