@@ -205,6 +205,6 @@ def make_messages(n_samples=1000, *, spam_fraction=0.134, random_state=None):
     if not isinstance(spam_fraction, Real) or not 0 <= float(spam_fraction) <= 1:
         raise ValueError(f"spam_fraction must lie in [0, 1], got {spam_fraction!r}.")
     rng = check_random_state(random_state)
-    target = (np.arange(n_samples) < round(spam_fraction * n_samples)).astype(int)
+    target = (np.arange(n_samples) < round(float(spam_fraction) * n_samples)).astype(int)
     rng.shuffle(target)
     return [spam_message(rng) if spam else ham_message(rng) for spam in target], target
