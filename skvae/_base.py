@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import sys
 import threading
 from abc import ABC, abstractmethod
@@ -60,6 +61,8 @@ MISSING = {"None", "nan", "<NA>", "NaT"}
 
 # A lock for each estimator; it cannot be an attribute, because attributes are copied and pickled.
 _FITTING: WeakKeyDictionary[BaseEstimator, threading.RLock] = WeakKeyDictionary()
+if hasattr(os, "register_at_fork"):  # whoever held one is not in the child
+    os.register_at_fork(after_in_child=_FITTING.clear)
 
 
 @contextmanager
@@ -271,6 +274,7 @@ class NetworkEstimator(DocumentationLink, BaseEstimator, ABC):
         X is the table to train on, or the first of several `blocks`. The first process of a group
         makes the model and keeps the checkpoint.
         """
+        from ._torch.device import plain_training
         from ._torch.ranks import Ranks
 
         ranks = Ranks(process_group)
@@ -287,32 +291,33 @@ class NetworkEstimator(DocumentationLink, BaseEstimator, ABC):
         if ranks.rank > 0:
             checkpoint = None
         if checkpoint is not None:
-            checkpoint = self._open_checkpoint(checkpoint, X, X_val, seeds)
+            checkpoint = self._open_checkpoint(checkpoint, X, X_val, seeds, resume)
             seeds = checkpoint.task["seeds"]
         split_seed, model_seed = seeds
-        # Made from all rows: a fraction, a code or a NaN may be only in those that are held out.
-        model = ranks.from_first(lambda: self._initial_model(X, model_seed, resume))
-        self._model_architecture = self._architecture()
-        if hold_out and X_val is None:
-            X, X_val = self._split(X, split_seed)
-        tables = [X] if blocks is None else blocks
-        if X_val is not None:
-            model.check(X_val)
-        n_rows = 0
-        for table in tables:
-            model.check(table)
-            n_rows += table.shape[0]
-        model.train(
-            X,
-            X_val,
-            replace(self._training_options(max_iter), ranks=ranks),
-            blocks=tables,
-            n_rows=n_rows,
-            partial=partial,
-            keep_optimizer=keep_optimizer,
-            checkpoint=checkpoint,
-        )
-        self._keep(model)
+        with plain_training(self.device):
+            # Made from all rows: a fraction, a code or a NaN may be only in those held out.
+            model = ranks.from_first(lambda: self._initial_model(X, model_seed, resume))
+            self._model_architecture = self._architecture()
+            if hold_out and X_val is None:
+                X, X_val = self._split(X, split_seed)
+            tables = [X] if blocks is None else blocks
+            if X_val is not None:
+                model.check(X_val)
+            n_rows = 0
+            for table in tables:
+                model.check(table)
+                n_rows += table.shape[0]
+            model.train(
+                X,
+                X_val,
+                replace(self._training_options(max_iter), ranks=ranks),
+                blocks=tables,
+                n_rows=n_rows,
+                partial=partial,
+                keep_optimizer=keep_optimizer,
+                checkpoint=checkpoint,
+            )
+            self._keep(model)
 
     def _initial_model(self, X: Any, seed: int, resume: bool) -> Model:
         """Model to train: a new one, or a copy of the one there is."""
@@ -334,7 +339,9 @@ class NetworkEstimator(DocumentationLink, BaseEstimator, ABC):
             del parameters[name]
         return repr(parameters)
 
-    def _open_checkpoint(self, path: Any, X: Any, X_val: Any, seeds: list[int]) -> Any:
+    def _open_checkpoint(
+        self, path: Any, X: Any, X_val: Any, seeds: list[int], resume: bool
+    ) -> Any:
         """Checkpoint of this training at a path."""
         from ._torch.checkpoint import Checkpoint
 
@@ -347,6 +354,7 @@ class NetworkEstimator(DocumentationLink, BaseEstimator, ABC):
             "shape": list(X.shape),
             "sum": total(X),
             "X_val": None if X_val is None else [*X_val.shape, total(X_val)],
+            "the fit before": self._model.digest() if resume else None,
         }
         return Checkpoint(path, task)
 

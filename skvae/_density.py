@@ -482,8 +482,8 @@ class VAEDensityEstimator(
         check_is_fitted(self)
         return self._score_samples(validate_table(self, X, reset=False, allow_nan=True))
 
-    def _score_samples(self, X: Any) -> np.ndarray:
-        return self._model.score_samples(X, **self._scoring_options())
+    def _score_samples(self, X: Any, **changes: Any) -> np.ndarray:
+        return self._model.score_samples(X, **self._scoring_options() | changes)
 
     def _scoring_options(self) -> dict[str, Any]:
         self._validate_parameters()
@@ -510,9 +510,10 @@ class VAEDensityEstimator(
         """
         return float(np.mean(self.score_samples(X)))
 
-    def _feature_contributions(self, X: Any) -> Bunch:
+    def _feature_contributions(self, X: Any, **changes: Any) -> Bunch:
         """See `VAEOutlierDetector.feature_contributions`; X is clean."""
-        baseline, entries, latent = self._model.contributions(X, **self._scoring_options())
+        options = self._scoring_options() | changes
+        baseline, entries, latent = self._model.contributions(X, **options)
         if sp.issparse(X):
             entries = sp.csr_matrix((entries, X.indices.copy(), X.indptr.copy()), shape=X.shape)
         return Bunch(contributions=entries, baseline=baseline, latent=latent)

@@ -312,7 +312,7 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
 
     def _score_samples(self, X: Any) -> np.ndarray:
         self._check(X)
-        scores = self.density_._score_samples(X)
+        scores = self.density_._score_samples(X, device=self.device)
         if self._cluster is not None:
             scores += self._cluster.prior_log_odds - self._cluster.inside.log_prob(X)
         return scores
@@ -389,7 +389,7 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
         check_is_fitted(self)
         X = validate_table(self, X, reset=False, allow_nan=True)
         self._check(X)
-        explanation = self.density_._feature_contributions(X)
+        explanation = self.density_._feature_contributions(X, device=self.device)
         if self._cluster is not None:
             inside = self._cluster.inside
             entries = explanation.contributions

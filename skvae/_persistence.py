@@ -547,9 +547,15 @@ def describe_classifier(estimator: OutlierClassifier, arrays: Arrays) -> Fields:
     for side, (distances, shares) in {"outliers": ranks.outliers, "inliers": ranks.inliers}.items():
         arrays[f"ranks.{side}_distances"], arrays[f"ranks.{side}_shares"] = distances, shares
     classes = estimator.classes_
+    kind = CLASS_TYPES.get(classes.dtype.kind, classes.dtype.name)
+    if any(type(label) is not LABELS.get(kind) for label in classes.tolist()):
+        raise ValueError(
+            f"classes_={classes!r} cannot be saved. Fit with labels that are texts, booleans or "
+            "numbers of at most 64 bits."
+        )
     return describe_wrapper(estimator, arrays) | {
         "classes": classes.tolist(),
-        "class_type": CLASS_TYPES.get(classes.dtype.kind, classes.dtype.name),
+        "class_type": kind,
         "outlier_class": int(estimator._outlier_is_second),
         "ranks": {"scale": float(ranks.scale)},
     }
@@ -578,11 +584,10 @@ def restore_ranks(node: Node, side: str) -> tuple[np.ndarray, np.ndarray]:
 
 def restore_classes(node: Node) -> np.ndarray:
     """The two labels, ascending."""
-    kind = node.choice("class_type", [*CLASS_TYPES.values(), *LABELS])
+    kind = node.choice("class_type", list(LABELS))
     values = node.value("classes")
-    allowed = LABELS.get(kind, str)
     two = isinstance(values, list) and len(values) == 2
-    if not two or not all(type(v) is allowed for v in values) or not values[0] < values[1]:
+    if not two or not all(type(v) is LABELS[kind] for v in values) or not values[0] < values[1]:
         node.wrong("classes", f"two different labels of the type {kind}, in order")
     try:
         classes = np.array(values, dtype=kind)
@@ -602,9 +607,10 @@ def plain_offset(estimator: Any) -> float:
 
 LOSSES = ["binary_cross_entropy", "squared_error"]
 
-# Types of labels: those by kind, and those by name with the JSON type of their values.
+# Types of labels whose names are others, by kind, and all types with that of their values in JSON.
 CLASS_TYPES = {"U": "str", "O": "object"}
-LABELS: dict[str, type] = {"bool": bool, "float16": float, "float32": float, "float64": float}
+LABELS: dict[str, type] = {"str": str, "object": str, "bool": bool}
+LABELS |= {f"float{bits}": float for bits in (16, 32, 64)}
 LABELS |= {f"{sign}int{bits}": int for sign in ("", "u") for bits in (8, 16, 32, 64)}
 
 # What can be saved: class, and the functions that describe and restore its fitted state.

@@ -1,5 +1,6 @@
 """Training on more than fits in memory, and after a kill."""
 
+import copy
 import os
 import signal
 import subprocess
@@ -235,7 +236,8 @@ def test_a_killed_process_goes_on(tmp_path):
     assert_same_fit(again, VAEDensityEstimator(**OPTIONS).fit(X))
 
 
-def interrupted_fit(checkpoint, monkeypatch, **parameters):
+def interrupted_fit(checkpoint, monkeypatch, density=None, **parameters):
+    density = density or VAEDensityEstimator(**OPTIONS | parameters)
     calls = []
 
     def end(*arguments):
@@ -247,7 +249,7 @@ def interrupted_fit(checkpoint, monkeypatch, **parameters):
     with monkeypatch.context() as patch:
         patch.setattr("skvae._torch.loop.train_epoch", end)
         with pytest.raises(SystemExit):
-            VAEDensityEstimator(**OPTIONS | parameters).fit(made_up_rows(), checkpoint=checkpoint)
+            density.fit(made_up_rows(), checkpoint=checkpoint)
 
 
 def test_columns_chosen_by_a_function_are_no_other_training(tmp_path, monkeypatch):
@@ -287,6 +289,41 @@ def test_refuses_the_checkpoint_of_another_training(parameters, X, match, tmp_pa
     with pytest.raises(ValueError, match=match):
         VAEDensityEstimator(**OPTIONS | parameters).fit(X, checkpoint=checkpoint)
     assert checkpoint.read_bytes() == before
+
+
+def test_fewer_epochs_than_were_saved_are_refused(tmp_path, monkeypatch):
+    checkpoint = tmp_path / "training"
+    interrupted_fit(checkpoint, monkeypatch)
+    with pytest.raises(ValueError, match=r"of 2 epochs, but max_iter=1\. Raise it"):
+        VAEDensityEstimator(**OPTIONS | {"max_iter": 1}).fit(made_up_rows(), checkpoint=checkpoint)
+    assert checkpoint.exists()
+
+
+def test_refuses_the_checkpoint_of_a_training_from_other_weights(tmp_path, monkeypatch):
+    X, options = made_up_rows(), OPTIONS | {"warm_start": True}
+    fresh, warm = VAEDensityEstimator(**options), VAEDensityEstimator(**options).fit(X)
+    warmer = copy.deepcopy(warm).fit(X)
+    interrupted_fit(tmp_path / "fresh", monkeypatch, fresh)
+    interrupted_fit(tmp_path / "warm", monkeypatch, warm)
+    for checkpoint, density in [("fresh", warm), ("warm", fresh), ("warm", warmer)]:
+        with pytest.raises(ValueError, match="another one: the fit before was"):
+            density.fit(X, checkpoint=tmp_path / checkpoint)
+    assert_same_fit(warm.fit(X, checkpoint=tmp_path / "warm"), warmer)
+
+
+def test_a_checkpoint_may_be_a_link(tmp_path, monkeypatch):
+    target, link = tmp_path / "target", tmp_path / "link"
+    link.symlink_to(target)
+    interrupted_fit(link, monkeypatch)
+    assert target.is_file()
+    VAEDensityEstimator(**OPTIONS).fit(made_up_rows(), checkpoint=link)
+    assert not target.exists()
+
+
+def test_a_checkpoint_without_a_folder_is_refused_before_the_training(tmp_path, monkeypatch):
+    monkeypatch.delattr("skvae._torch.loop.train_epoch")
+    with pytest.raises(FileNotFoundError, match=r"checkpoint='.*nowhere.*' .* no such folder"):
+        VAEDensityEstimator(**OPTIONS).fit(made_up_rows(), checkpoint=tmp_path / "nowhere" / "a")
 
 
 def test_refuses_the_checkpoint_of_other_validation_rows(tmp_path, monkeypatch):

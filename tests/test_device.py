@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from skvae import AutoencoderTransformer, VAEDensityEstimator
+from skvae import AutoencoderTransformer, VAEDensityEstimator, VAEOutlierDetector
 from skvae._density import LIKELIHOODS
 from skvae._torch import sparse
 from skvae._torch.device import scoring_device, training_device
@@ -35,6 +35,16 @@ def test_sparse_rows_train_alike_on_a_device_without_sums_of_segments(sparse_row
     monkeypatch.setattr(torch, "segment_reduce", segment_reduce)
     found = density.fit(sparse_rows).score_samples(sparse_rows)
     np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
+@pytest.mark.parametrize("estimator", [VAEDensityEstimator, VAEOutlierDetector])
+def test_the_device_to_score_on_may_be_set_after_the_fit(estimator, sparse_rows):
+    fitted = estimator(max_iter=2, random_state=0).fit(sparse_rows)
+    expected = fitted.score_samples(sparse_rows)
+    with pytest.warns(UserWarning, match="scoring on the CPU instead"):
+        found = fitted.set_params(device="cuda").score_samples(sparse_rows)
+    np.testing.assert_array_equal(found, expected)
 
 
 @needs_cuda

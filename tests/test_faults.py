@@ -23,6 +23,7 @@ from skvae import (
     VAEDensityEstimator,
     VAEImputer,
     VAEOutlierDetector,
+    _base,
 )
 from skvae._torch import loop, models
 from skvae._torch.likelihoods import bernoulli
@@ -99,6 +100,62 @@ def test_an_interrupt_at_any_line_leaves_a_whole_estimator(as_table, early_stopp
     assert n_trained > 0
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_fit_of_another_thread_does_not_go_on_in_a_child():
+    density = VAEDensityEstimator(**TINY)
+    fitting, over = threading.Event(), threading.Event()
+
+    def fit():
+        with _base.restored_on_error(density):
+            fitting.set()
+            over.wait()
+
+    thread = threading.Thread(target=fit)
+    thread.start()
+    fitting.wait()
+    child = os.fork()
+    if child == 0:
+        signal.alarm(10)
+        with _base.restored_on_error(density):
+            os._exit(0)
+    status = os.waitpid(child, 0)[1]
+    over.set()
+    thread.join()
+    assert status == 0
+
+
+def test_an_interrupt_of_a_chunk_ends_the_stream(binary_rows, monkeypatch):
+    density = VAEDensityEstimator(**TINY).partial_fit(binary_rows)
+    before = vars(density).copy()
+    calls = []
+
+    def interrupted(*args):
+        calls.append(len(calls) + 1)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(torch.optim.Adam, "step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        density.partial_fit(binary_rows)
+    assert calls == [1]
+    assert same_state(density, before)
+
+
+def test_an_interrupt_after_the_last_epoch_names_it(binary_rows, monkeypatch):
+    average = loop.moving_average
+    epochs = []
+
+    def interrupted(*args):
+        epochs.append(args[2])
+        if epochs[-1] == 3:
+            raise KeyboardInterrupt
+        return average(*args)
+
+    monkeypatch.setattr(loop, "moving_average", interrupted)
+    with pytest.warns(UserWarning, match="interrupted in epoch 3 of 3"):
+        VAEDensityEstimator(**TINY | {"early_stopping": True}).fit(binary_rows)
+
+
 def test_an_interrupt_in_the_backward_pass_is_one(sparse_rows, monkeypatch):
     """PyTorch calls this function of ours from its own code."""
 
@@ -126,12 +183,12 @@ def test_an_interrupt_amid_the_optimizers_first_step_does_not_keep_its_state(
         optimizer.state[optimizer.param_groups[0]["params"][0]]["step"] = torch.tensor(0.0)
         raise KeyboardInterrupt
 
-    density = VAEDensityEstimator(**TINY)
+    density = VAEDensityEstimator(**TINY, warm_start=True)
     monkeypatch.setattr(torch.optim.Adam, "step", interrupted)
     with pytest.warns(UserWarning, match="interrupted in epoch 1"):
-        density.partial_fit(binary_rows)
+        density.fit(binary_rows)
     monkeypatch.setattr(torch.optim.Adam, "step", step)
-    assert density.partial_fit(binary_rows).n_iter_ == 1
+    assert density.fit(binary_rows).n_iter_ == 3
 
 
 def test_gradients_that_are_switched_off_do_not_keep_a_fit_from_training(real_rows):

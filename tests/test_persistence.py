@@ -311,6 +311,23 @@ def test_parameter_without_a_form_in_a_file_is_refused_by_name(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("dtype", [object, "M8[D]", np.longdouble])
+def test_labels_without_a_form_in_a_file_are_refused(dtype, real_rows, tmp_path):
+    y = (np.arange(len(real_rows)) % 10 == 0).astype(int)
+    classifier = OutlierClassifier(VAEOutlierDetector(**SMALL)).fit(real_rows, y)
+    classifier.classes_ = classifier.classes_.astype(dtype)
+    with pytest.raises(ValueError, match=r"classes_=.* cannot be saved\. Fit with labels that are"):
+        skvae.save(classifier, tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_names_may_hold_what_separates_values(real_rows, tmp_path):
+    names = [f'{"," * 60_000}"[{{\\{column}' for column in range(4)]
+    density = VAEDensityEstimator(**SMALL).fit(pd.DataFrame(real_rows, columns=names))
+    skvae.save(density, tmp_path / "model")
+    assert skvae.load(tmp_path / "model").feature_names_in_.tolist() == names
+
+
 def test_changed_parameter_that_fit_would_refuse_is_refused(real_rows):
     model = VAEDensityEstimator(**SMALL).fit(real_rows).set_params(solver="lbfgs")
     with pytest.raises(ValueError, match="cannot be saved: .*solver"):

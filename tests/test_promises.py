@@ -8,7 +8,9 @@ import pickle
 import signal
 import subprocess
 import sys
+import threading
 import warnings
+from contextlib import contextmanager
 
 import joblib
 import numpy as np
@@ -116,6 +118,53 @@ def test_promise_03_nothing_global_changes(binary_rows):
     detector.density_.sample(5, random_state=0)
     detector.predict(binary_rows)
     assert world() == before
+
+
+@contextmanager
+def default_dtype(dtype):
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+@pytest.mark.parametrize(
+    "mode",
+    [
+        pytest.param(lambda: default_dtype(torch.float64), id="float64"),
+        pytest.param(lambda: default_dtype(torch.float16), id="float16"),
+        pytest.param(lambda: torch.autocast("cpu", dtype=torch.bfloat16), id="autocast"),
+        pytest.param(torch.inference_mode, id="inference_mode"),
+        pytest.param(torch.no_grad, id="no_grad"),
+    ],
+)
+def test_promise_03_modes_of_pytorch_change_nothing(mode, real_rows, sparse_rows):
+    def results():
+        refined = VAEDensityEstimator(
+            n_prior_components=2, n_refinement_steps=1, early_stopping=True, **QUICK
+        ).fit(real_rows)
+        detector = VAEOutlierDetector(**QUICK).fit(sparse_rows)
+        yield refined.score_samples(real_rows)
+        yield refined.sample(5, random_state=0)
+        yield detector.score_samples(sparse_rows)
+        yield AutoencoderTransformer(**QUICK).fit_transform(real_rows)
+        yield refined.partial_fit(real_rows).score_samples(real_rows)
+
+    expected = list(results())
+    objective.elbo_noise.cache_clear()
+    with mode():
+        found = list(results())
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(a, b)
+    np.testing.assert_array_equal(next(results()), expected[0])
+
+
+def test_promise_03_no_thread_is_left_behind(real_rows):
+    before = threading.active_count()
+    VAEDensityEstimator(**QUICK).fit(real_rows)
+    assert threading.active_count() == before
 
 
 # 4: contamination means what it says.

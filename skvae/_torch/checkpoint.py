@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 from typing import Any
@@ -36,15 +37,22 @@ class Checkpoint:
     ------
     ValueError
         If there is a file that is no checkpoint, or of another training.
+    FileNotFoundError
+        If there is no such folder.
     """
 
     def __init__(self, path: str | os.PathLike[str], task: dict[str, Any]):
-        self.path = Path(path)
+        # Of a link it is the target that is replaced, and removed at the end.
+        self.path = Path(os.path.realpath(path))
         self.task = task
         self.training: dict[str, Any] | None = None
+        if not self.path.parent.is_dir():
+            raise FileNotFoundError(
+                f"checkpoint={os.fspath(path)!r} cannot be saved: there is no such folder."
+            )
         if not self.path.exists():
             return
-        refusal = f"checkpoint={str(self.path)!r} is to be a training's state, but the file there"
+        refusal = f"checkpoint={os.fspath(path)!r} is to be a training's state, but the file there"
         try:
             state = torch.load(self.path, map_location="cpu", weights_only=True)
         except (MemoryError, OSError):
@@ -66,8 +74,11 @@ class Checkpoint:
 
     def save(self, state: dict[str, Any]) -> None:
         """Put the state in the place of the one before."""
+        # PyTorch's writer has no words for a disk that is full.
+        buffer = io.BytesIO()
+        torch.save({"task": self.task, "training": state}, buffer)
         with replaced(self.path) as file:
-            torch.save({"task": self.task, "training": state}, file)
+            file.write(buffer.getbuffer())
 
     def remove(self) -> None:
         """Remove the file: the training is over."""

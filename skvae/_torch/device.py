@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -24,6 +26,14 @@ def keep_freed_memory() -> None:
     was freed so far, up to 32 MB: this frees one, which costs nothing since nobody wrote to it.
     """
     torch.empty(31 * 2**20, dtype=torch.uint8)
+
+
+@contextmanager
+def plain_training(device: str) -> Iterator[None]:
+    """Train as anywhere else, in whatever modes of PyTorch the caller is."""
+    kind = training_device(device).type
+    with torch.inference_mode(False), torch.enable_grad(), torch.autocast(kind, enabled=False):
+        yield
 
 
 @cache

@@ -128,7 +128,12 @@ def train_epoch(
     return tuple((totals / n_rows).tolist())
 
 
-@torch.enable_grad()  # an earlier Ctrl-C amid PyTorch's own code may have left them disabled
+class Bar(tqdm):
+    """Progress bar without the thread that watches over slow ones, also where none is shown."""
+
+    monitor_interval = 0
+
+
 def train(
     network: nn.Module,
     row_losses: RowLosses,
@@ -143,6 +148,7 @@ def train(
     validate: Callable[[], float] | None = None,
     checkpoint: Checkpoint | None = None,
     ranks: Ranks = ALONE,
+    interruptible: bool = True,
     verbose: bool = False,
 ) -> History:
     """Train in place for at most `max_iter` epochs on the sum of the terms of `row_losses`.
@@ -155,12 +161,13 @@ def train(
 
     Training stops on a plateau of the loss; with `validate`, on a plateau of what that returns when
     the network has the moving average of its weights, and the best average comes back. Ctrl-C stops
-    early, with a warning, unless there are several ranks.
+    early, with a warning, if the training is interruptible.
 
     Raises
     ------
     ValueError
-        If the loss, that of the validation rows, or a weight is no longer finite.
+        If the loss, that of the validation rows, or a weight is no longer finite; or if more epochs
+        were saved than are wanted.
     """
     history = History()
     average: dict[str, Tensor] = {}
@@ -175,7 +182,13 @@ def train(
         average = {name: value.to(device) for name, value in saved["average"].items()}
         best_state = saved["best_state"]
     n_done = len(history.terms)
-    bar = tqdm(
+    if n_done > max_iter:
+        raise ValueError(
+            f"The checkpoint is of {n_done} epochs, but max_iter={max_iter}. Raise it to go on, or "
+            "remove the file to begin anew."
+        )
+    epoch = n_done + 1
+    bar = Bar(
         range(n_done + 1, max_iter + 1),
         initial=n_done,
         total=max_iter,
@@ -220,9 +233,8 @@ def train(
         if checkpoint is not None:
             checkpoint.remove()
     except KeyboardInterrupt:
-        if ranks.size > 1:
-            raise  # the others may be elsewhere
-        epoch = len(history.terms) + 1
+        if not interruptible:
+            raise
         check_finite(0.0, network, epoch, optimizer.param_groups[0]["lr"])
         warnings.warn(
             f"Training was interrupted in epoch {epoch} of {max_iter}; the estimator "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -227,6 +228,8 @@ class Model(ABC):
             validate=None if X_val is None else self._make_validate(X_val, ranks),
             checkpoint=checkpoint,
             ranks=ranks,
+            # A stream of chunks is to end, and processes of a group may be anywhere.
+            interruptible=not partial and ranks.size == 1,
             verbose=options.verbose,
         )
         self.history.terms += history.terms
@@ -262,6 +265,14 @@ class Model(ABC):
         """Name of what the optimiser's state means: another kind cannot go on from it."""
         return options.solver
 
+    def digest(self) -> str:
+        """Text that tells this state of the training from all others."""
+        sha = hashlib.sha256(self.generator.get_state().numpy().tobytes())
+        for tensor in self.network.state_dict().values():
+            sha.update(tensor.cpu().numpy().tobytes())
+        return sha.hexdigest()
+
+    @torch.inference_mode(False)
     def scorer(self, device: str) -> Any:
         """Float64 copy of the network on the device to score on."""
         # Threads may make a copy each; none sees one that is half made, or another's device.
@@ -271,6 +282,7 @@ class Model(ABC):
             scorer = self._scorer = (device, network.double().requires_grad_(False))
         return scorer[1]
 
+    @torch.inference_mode(False)
     @torch.no_grad()
     def _by_blocks(
         self, function: Callable[[Table], Tensor], X: Table, n_draws: int = 1

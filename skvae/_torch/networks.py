@@ -26,6 +26,9 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "silu": F.silu,
 }
 
+# Of the weights in training, whatever PyTorch's default is.
+DTYPE = torch.float32
+
 # What a posterior's log-variance is kept between: none needs less, nor much more than the prior's.
 # There is no gradient beyond, so that a row may stay there, and its KL divergence, which grows with
 # the variance, must not drown the loss of all others.
@@ -73,8 +76,8 @@ class Linear(nn.Module):
 
     def __init__(self, n_in: int, n_out: int, generator: Generator):
         super().__init__()
-        self.weight = nn.Parameter(torch.empty(n_in, n_out))
-        self.bias = nn.Parameter(torch.zeros(n_out))
+        self.weight = nn.Parameter(torch.empty(n_in, n_out, dtype=DTYPE))
+        self.bias = nn.Parameter(torch.zeros(n_out, dtype=DTYPE))
         nn.init.xavier_uniform_(self.weight, generator=generator)
 
     def forward(self, x: Batch) -> Tensor:
@@ -117,7 +120,7 @@ class Output(nn.Module):
 
     def __init__(self, n_in: int, bias: np.ndarray, generator: Generator):
         super().__init__()
-        self.weight = nn.Parameter(torch.empty(len(bias), n_in))
+        self.weight = nn.Parameter(torch.empty(len(bias), n_in, dtype=DTYPE))
         self.bias = nn.Parameter(torch.from_numpy(bias).float())
         nn.init.xavier_uniform_(self.weight, generator=generator)
 
@@ -149,7 +152,7 @@ class Autoregression(nn.Module):
 
     def __init__(self, n_features: int):
         super().__init__()
-        self.weight = nn.Parameter(torch.zeros(n_features, n_features))
+        self.weight = nn.Parameter(torch.zeros(n_features, n_features, dtype=DTYPE))
 
     def forward(self, x: Batch) -> Tensor:
         if isinstance(x, Tensor) and x.count_nonzero() < MAX_SPARSE_SHARE * x.numel():
@@ -181,9 +184,9 @@ class MixturePrior(nn.Module):
     def __init__(self, n_prior_components: int, n_components: int, generator: Generator):
         super().__init__()
         shape = (n_prior_components, n_components)
-        self.logits = nn.Parameter(torch.zeros(n_prior_components))
-        self.mean = nn.Parameter(torch.empty(shape))
-        self.log_variance = nn.Parameter(torch.full(shape, math.log(0.75)))
+        self.logits = nn.Parameter(torch.zeros(n_prior_components, dtype=DTYPE))
+        self.mean = nn.Parameter(torch.empty(shape, dtype=DTYPE))
+        self.log_variance = nn.Parameter(torch.full(shape, math.log(0.75), dtype=DTYPE))
         nn.init.normal_(self.mean, std=0.5, generator=generator)
 
     def _log_variance(self) -> Tensor:
