@@ -76,8 +76,9 @@ class OutlierClassifier(ClassifierMixin, DetectorWrapper):
 
     `cross_val_predict` with ``method="predict_proba"``, `CalibratedClassifierCV` with
     ``ensemble=False``, `VotingClassifier`, `StackingClassifier`, `BaggingClassifier` and
-    `OneVsRestClassifier` number the labels in their order and fit with the numbers. That is lost on
-    ``outlier_label=None``, but a label that is given is looked for among the numbers.
+    `OneVsRestClassifier` number the labels in their order and fit with the numbers. With
+    ``outlier_label=None`` that changes nothing; a label that is given is looked for among the
+    numbers, where it may be missing or stand for the other class.
 
     References
     ----------
