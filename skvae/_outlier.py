@@ -372,8 +372,8 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
                 with the same stored entries: what each changes against a zero in its place, but
                 for multinomial ones, x log p - log x!. For dense Bernoulli features and counts
                 likewise (0 where x is 0), for dense Gaussian features their log-density, for
-                categorical ones, and unknown values of a binary column among others, their
-                log-probability.
+                categorical ones their log-probability. So for unknown values of a binary column
+                among others, in a sparse row too, whose baseline then lacks that column.
                 With "log_odds" less what the same entries add to the cluster's log-probability.
             baseline : ndarray of shape (n_samples,)
                 Score of a row of zeros, but for `latent`, where contributions are relative to it;

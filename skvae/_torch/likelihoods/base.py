@@ -67,16 +67,22 @@ def column_counts(X: Table) -> np.ndarray:
 def column_moments(X: Table) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of each column, in two passes, without densifying.
 
-    Missing values are left out; a column of nothing else has mean and standard deviation 0.
+    Missing values are left out; a column of nothing else has mean and standard deviation 0. That of
+    a constant column is 0 exactly, whatever the sum of its values is rounded by.
     """
     n_rows = np.maximum(column_counts(X), 1)
     mean = column_sums(X) / n_rows
-    if not sp.issparse(X):
-        return mean, np.sqrt(np.nansum((X - mean) ** 2, axis=0) / n_rows)
-    n_features = X.shape[1]
-    squares = np.bincount(X.indices, weights=(X.data - mean[X.indices]) ** 2, minlength=n_features)
-    n_zeros = n_rows - np.bincount(X.indices, minlength=n_features)
-    return mean, np.sqrt((squares + n_zeros * mean**2) / n_rows)
+    if sp.issparse(X):
+        n_features = X.shape[1]
+        deviations = (X.data - mean[X.indices]) ** 2
+        squares = np.bincount(X.indices, weights=deviations, minlength=n_features)
+        n_zeros = n_rows - np.bincount(X.indices, minlength=n_features)
+        squares += n_zeros * mean**2
+        lowest, highest = (extreme(axis=0).toarray().ravel() for extreme in (X.min, X.max))
+    else:
+        squares = np.nansum((X - mean) ** 2, axis=0)
+        lowest, highest = (extreme.reduce(X, axis=0) for extreme in (np.fmin, np.fmax))
+    return mean, np.where(lowest == highest, 0, np.sqrt(squares / n_rows))
 
 
 def filled(x: Tensor, value: float | Tensor = 0.0) -> Tensor:

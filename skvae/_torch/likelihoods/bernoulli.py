@@ -137,7 +137,7 @@ class Bernoulli(Likelihood):
         if isinstance(x, CSRBatch):
             return BernoulliTerms.apply(logits, x.places, x.values, x.column_weights)
         if x.isnan().any():
-            return sum_observed(-F.softplus(logits), x), logits * filled(x)
+            return sum_observed(F.logsigmoid(-logits), x), logits * filled(x)
         return BernoulliTerms.apply(logits, None, x, None)
 
     def mean(self, outputs: Sequence[Tensor]) -> Tensor:

@@ -59,6 +59,12 @@ class TestBernoulli(LikelihoodTests):
         expected = (log_prob(likelihood, outputs, X) + log_prob(likelihood, outputs, X * 0)) / 2
         torch.testing.assert_close(half, expected, rtol=0, atol=1e-10)
 
+    def test_large_logits_of_a_row_with_missing_values_lose_nothing(self):
+        likelihood, _ = fitted(Bernoulli(), np.array([[1.0, 0.0], [0.0, 1.0]]))
+        logits = torch.tensor([[24.0, 3.0]], dtype=torch.float64)
+        found = log_prob(likelihood, [logits], np.array([[1.0, np.nan]]))
+        np.testing.assert_allclose(found, -np.log1p(np.exp(-24.0)), rtol=1e-3)
+
     def test_encoder_reads_the_marginal_of_a_missing_value(self):
         X = np.array([[1.0], [0.0], [np.nan], [1.0]])
         likelihood, _ = fitted(Bernoulli(), X)

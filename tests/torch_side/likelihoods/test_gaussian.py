@@ -59,12 +59,20 @@ class TestGaussian(LikelihoodTests):
         assert mean.tolist() == [2.5, 0]
         assert deviation.tolist() == [1.5, 0]
 
-    @pytest.mark.parametrize("constant", [0.0, 3.0, 1e8 / 3])
-    def test_constant_column_is_not_scaled(self, constant):
-        X = np.column_stack([np.full(20, constant), np.arange(20.0)])
-        likelihood, _ = fitted(Gaussian(), X)
+    @AS_TABLE
+    @pytest.mark.parametrize("n_rows", [20, 1000, 5000])
+    @pytest.mark.parametrize("constant", [0.0, 3.0, 0.1, -2.2, 1e8 / 3])
+    def test_constant_column_is_not_scaled(self, constant, n_rows, as_table):
+        X = np.column_stack([np.full(n_rows, constant), np.arange(n_rows)])
+        likelihood, _ = fitted(Gaussian(), as_table(X))
         assert likelihood.scale_[0] == 1
         assert likelihood.scale_[1] == pytest.approx(X[:, 1].std())
+
+    def test_column_of_one_value_and_missing_ones_is_not_scaled(self):
+        X = np.full((1000, 1), 0.1)
+        X[::3] = np.nan
+        likelihood, _ = fitted(Gaussian(), X)
+        assert likelihood.scale_[0] == 1
 
     @AS_TABLE
     def test_refuses_a_column_whose_variance_overflows(self, as_table):
