@@ -228,6 +228,11 @@ class OutlierClassifier(ClassifierMixin, DetectorWrapper):
         decision : ndarray of shape (n_samples,)
             The detector's decision function, its sign changed if ``classes_[1]`` is the outlier.
             Above 0 means ``classes_[1]``.
+
+        Raises
+        ------
+        ValueError
+            If the detector's decision on a row is NaN.
         """
         decision = self._detector_decision(X)
         if self._outlier_is_second:
@@ -267,6 +272,11 @@ class OutlierClassifier(ClassifierMixin, DetectorWrapper):
         -------
         probabilities : ndarray of shape (n_samples, 2)
             Columns follow `classes_`.
+
+        Raises
+        ------
+        ValueError
+            If the detector's decision on a row is NaN.
         """
         decision = self._detector_decision(X)
         outlier = self._ranks.outlier_probability(decision)

@@ -348,6 +348,8 @@ class VAEDensityEstimator(
             training diverges. The estimator is then as it was before.
         TypeError
             If X can be iterated over once only.
+        FileNotFoundError
+            If the folder of `checkpoint` does not exist.
         """
         with restored_on_error(self):
             self._validate_parameters()

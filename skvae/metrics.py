@@ -203,9 +203,9 @@ def recall_at_fpr_score(y_true, y_pred, *, max_fpr, pos_label=1):
         raise ValueError(f"max_fpr must be a number in [0, 1], got {max_fpr!r}.")
     if pos_label is None:
         raise ValueError("pos_label=None is no label. Say which one means outlier.")
-    y_true, y_pred = check_labels(y_true), check_labels(y_pred, "y_pred")
-    check_consistent_length(y_true, y_pred)
     is_outlier = outlier_mask(y_true, pos_label, "pos_label")
+    y_pred = check_labels(y_pred, "y_pred")
+    check_consistent_length(is_outlier, y_pred)
     unique_labels(y_true, y_pred)  # refuses strings among numbers
     if np.isin(-1, y_pred) and np.isin(y_true, [0, 1]).all():
         raise ValueError(

@@ -152,8 +152,10 @@ def test_an_interrupt_after_the_last_epoch_names_it(binary_rows, monkeypatch):
         return average(*args)
 
     monkeypatch.setattr(loop, "moving_average", interrupted)
+    density = VAEDensityEstimator(**TINY | {"early_stopping": True})
     with pytest.warns(UserWarning, match="interrupted in epoch 3 of 3"):
-        VAEDensityEstimator(**TINY | {"early_stopping": True}).fit(binary_rows)
+        density.fit(binary_rows)
+    assert density.n_iter_ == 3
 
 
 def test_an_interrupt_in_the_backward_pass_is_one(sparse_rows, monkeypatch):

@@ -57,6 +57,12 @@ class LatentSpaceDisplay:
         -------
         display : LatentSpaceDisplay
             The display, drawn.
+
+        Raises
+        ------
+        ValueError
+            If a label is missing, or there are not as many as rows, or the
+            codes have one dimension.
         """
         codes = np.asarray(density_of(estimator).transform(X))
         return cls(codes, y).plot(components=components, ax=ax)
@@ -75,6 +81,12 @@ class LatentSpaceDisplay:
         -------
         display : LatentSpaceDisplay
             Itself.
+
+        Raises
+        ------
+        ValueError
+            If a label is missing, or there are not as many as rows, or the
+            codes have one dimension.
         """
         codes = np.asarray(self.codes)
         if codes.shape[1] < 2:

@@ -74,6 +74,8 @@ class ScoreDistributionDisplay:
         ------
         TypeError
             If `estimator` is none of these.
+        ValueError
+            If a label is missing, or there are not as many as rows.
         """
         scores, threshold, _ = judge(estimator, X)
         return cls.from_predictions(scores, y, threshold=threshold, bins=bins, ax=ax)
@@ -99,6 +101,11 @@ class ScoreDistributionDisplay:
         -------
         display : ScoreDistributionDisplay
             The display, drawn.
+
+        Raises
+        ------
+        ValueError
+            If a label is missing, or there are not as many as rows.
         """
         return cls(scores, y, threshold=threshold).plot(bins=bins, ax=ax)
 
@@ -116,6 +123,11 @@ class ScoreDistributionDisplay:
         -------
         display : ScoreDistributionDisplay
             Itself.
+
+        Raises
+        ------
+        ValueError
+            If a label is missing, or there are not as many as rows.
         """
         self.ax_, self.figure_ = axes_for(ax)
         scores = np.asarray(self.scores)
