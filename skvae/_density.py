@@ -33,7 +33,7 @@ from ._compat import Interval, StrOptions, column_indices
 MAX_COMPONENTS = 21201
 
 # Fewest training rows of which early_stopping="auto" holds some out.
-MIN_ROWS_TO_HOLD_OUT = 200
+MIN_ROWS_TO_HOLD_OUT = 50
 
 LIKELIHOODS = (
     "bernoulli",
@@ -132,6 +132,12 @@ class VAEDensityEstimator(
           scores 0. Takes no missing values.
         - "categorical": codes, integers from 0, at most 1000 different ones a column. The codes
           that a column lacks in training have probability 1 / (n_samples + 1) together.
+    init : {"factor_analysis", "random"}, default="factor_analysis"
+        What the training starts from. "factor_analysis": the best linear model of the real values,
+        with a factor for each latent dimension [9]_; a better density of tables whose columns
+        depend on each other linearly, from fewer epochs. It is made from at most 2000 rows, drawn
+        at random, for at most 1000 columns of real values and 32 factors. All other weights are
+        random, and so is everything with the activations "tanh", "logistic" and "elu".
     autoregressive : bool or "auto", default="auto"
         Let each Bernoulli feature depend on those before it too: its logit gains a weighted sum of
         them, as in a fully visible belief network [3]_. The density is better for it where features
@@ -179,7 +185,7 @@ class VAEDensityEstimator(
     early_stopping : bool or "auto", default="auto"
         Hold out `validation_fraction` of the rows, stop on minus their importance-weighted bound
         with 8 draws instead of the loss of the training rows, and keep the best moving average of
-        the weights over about five epochs. "auto" does so with at least 200 rows.
+        the weights over about five epochs. "auto" does so with at least 50 rows.
     validation_fraction : float, default=0.1
         Share of rows held out by `early_stopping`.
     warm_start : bool, default=False
@@ -232,6 +238,8 @@ class VAEDensityEstimator(
     .. [7] J. M. Tomczak and M. Welling, "VAE with a VampPrior", AISTATS 2018.
     .. [8] S. Eduardo, A. Nazabal, C. K. I. Williams and C. Sutton, "Robust Variational Autoencoders
        for Outlier Detection and Repair of Mixed-Type Data", AISTATS 2020.
+    .. [9] D. B. Rubin and D. T. Thayer, "EM Algorithms for ML Factor Analysis", Psychometrika 47,
+       1982.
 
     Examples
     --------
@@ -248,6 +256,7 @@ class VAEDensityEstimator(
 
     _parameter_constraints = NetworkEstimator._parameter_constraints | {
         "likelihood": [StrOptions({"auto", *LIKELIHOODS}), dict],
+        "init": [StrOptions({"factor_analysis", "random"})],
         "autoregressive": ["boolean", StrOptions({"auto"})],
         "early_stopping": ["boolean", StrOptions({"auto"})],
         "n_components": [Interval(Integral, 1, MAX_COMPONENTS, closed="both")],
@@ -266,6 +275,7 @@ class VAEDensityEstimator(
         hidden_layer_sizes=(128,),
         activation="relu",
         likelihood="auto",
+        init="factor_analysis",
         autoregressive="auto",
         n_prior_components=1,
         n_training_draws=1,
@@ -290,6 +300,7 @@ class VAEDensityEstimator(
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.likelihood = likelihood
+        self.init = init
         self.autoregressive = autoregressive
         self.n_prior_components = n_prior_components
         self.n_training_draws = n_training_draws
@@ -460,7 +471,7 @@ class VAEDensityEstimator(
     def _make_model(self, X, seed):
         from ._torch.models import DensityModel
 
-        return DensityModel(X, seed=seed, **self._architecture())
+        return DensityModel(X, init=self.init, seed=seed, **self._architecture())
 
     def score_samples(self, X):
         """Bound on log p(x) of each row.

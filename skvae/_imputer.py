@@ -61,7 +61,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, DocumentationLink, Base
         See `tol`.
     early_stopping : bool or "auto", default="auto"
         Stop on the loss of rows held out of the training instead, and keep the best moving average
-        of the weights over about five epochs. "auto" does so with at least 200 rows.
+        of the weights over about five epochs. "auto" does so with at least 50 rows.
     validation_fraction : float, default=0.1
         Share of rows held out by `early_stopping`.
     add_indicator : bool, default=False

@@ -57,6 +57,9 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
         Distribution of a feature given z, or the columns of each; see `VAEDensityEstimator`. With
         "multinomial", which says nothing about a row's length, an empty row is a ValueError: it
         would look perfectly normal.
+    init : {"factor_analysis", "random"}, default="random"
+        What the training starts from; see `VAEDensityEstimator`. "factor_analysis" is the better
+        one where the training rows hold no outliers, and otherwise begins with what they share.
     n_negative_samples : int, "auto" or None, default="auto"
         Features without an entry in the batch whose zeros count in a training step, drawn at
         random: the bound and its gradient are estimated without bias [5]_, and a step costs what
@@ -168,6 +171,7 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
         hidden_layer_sizes=(128,),
         activation="relu",
         likelihood="auto",
+        init="random",
         n_negative_samples="auto",
         n_importance_samples=1,
         solver="adam",
@@ -190,6 +194,7 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.likelihood = likelihood
+        self.init = init
         self.n_negative_samples = n_negative_samples
         self.n_importance_samples = n_importance_samples
         self.solver = solver

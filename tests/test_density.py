@@ -135,8 +135,8 @@ def test_validation_rows_are_checked(binary_rows):
         density.fit(binary_rows, X_val=binary_rows[:, :4])
 
 
-@pytest.mark.parametrize(("n_rows", "n_validated"), [(199, 0), (200, 20)])
-def test_early_stopping_is_automatic_from_200_rows(n_rows, n_validated, binary_rows, monkeypatch):
+@pytest.mark.parametrize(("n_rows", "n_validated"), [(49, 0), (50, 5)])
+def test_early_stopping_is_automatic_from_50_rows(n_rows, n_validated, binary_rows, monkeypatch):
     seen = []
     make_validation_loss = DensityModel.make_validation_loss
 

@@ -17,9 +17,11 @@ from torch import Generator, Tensor, nn
 
 from .checkpoint import Checkpoint
 from .device import keep_freed_memory, scoring_device, training_device
+from .factors import MAX_COLUMNS, MAX_FACTORS, MAX_ROWS, factor_analysis
 from .likelihoods import (
     Bernoulli,
     Likelihood,
+    RealValues,
     check_unit_interval,
     has_missing,
     in_unit_interval,
@@ -329,6 +331,7 @@ class DensityModel(Model):
         X: Table,
         *,
         likelihood: str | Mapping[str, Sequence[int]],
+        init: str = "random",
         autoregressive: bool | str,
         n_components: int,
         n_prior_components: int = 1,
@@ -354,6 +357,39 @@ class DensityModel(Model):
             n_prior_components=n_prior_components,
         )
         super().__init__(network, generator)
+        if init == "factor_analysis":
+            self._start_from_factors(X)
+
+    def _start_from_factors(self, X: Table) -> None:
+        """Let the network start from factor analysis of the real values, where it can."""
+        real = self.likelihood.real_values()
+        n_columns = sum(len(part.columns) for part in real)
+        n_factors = min(self.network.most_factors(), n_columns, MAX_FACTORS)
+        if n_factors == 0 or n_columns > MAX_COLUMNS:
+            return
+        if X.shape[0] > MAX_ROWS:
+            X = X[torch.randperm(X.shape[0], generator=self.generator)[:MAX_ROWS].numpy()]
+        values = torch.cat(
+            [self._real_values(rows, real) for rows in blocks(X, rows_per_block(X.shape[1]))]
+        )
+        values = values[~values.isnan().all(1)]
+        if len(values) == 0:
+            return
+        # Half as much again as the least, so that there is a gradient.
+        min_variance = 1.5 * max(part.min_variance for part in real)
+        factors = factor_analysis(values, n_factors, min_variance)
+        if factors.loadings.shape[1] > 0:
+            self.network.start_from(factors, real)
+
+    def _real_values(self, rows: Table, real: Sequence[RealValues]) -> Tensor:
+        """Values of some columns as the encoder reads them, but NaN where they are missing."""
+        x = self.likelihood.prepare(as_batch(rows), torch.float64)
+        inputs = self.likelihood.inputs(x)
+        assert isinstance(x, Tensor)  # real values are written out
+        assert isinstance(inputs, Tensor)
+        columns = torch.cat([part.columns for part in real])
+        places = torch.cat([part.inputs() for part in real])
+        return inputs[:, places].masked_fill(x[:, columns].isnan(), math.nan)
 
     def check(self, X: Table) -> None:
         self.likelihood.check(X)
@@ -365,7 +401,7 @@ class DensityModel(Model):
 
     def variance_weights(self) -> list[nn.Parameter]:
         _, outputs = self.network.feature_layers()
-        return [outputs[place].weight for place in self.likelihood.variances()]
+        return [outputs[real.mean_output + 1].weight for real in self.likelihood.real_values()]
 
     def make_optimizer(self, options: TrainingOptions) -> torch.optim.Optimizer:
         optimizer = super().make_optimizer(options)

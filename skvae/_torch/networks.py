@@ -14,6 +14,8 @@ from torch import Generator, Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from .device import has_bfloat16
+from .factors import Factors
+from .likelihoods.base import RealValues
 from .sparse import Batch, CSRBatch, stored_entries
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -25,6 +27,10 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "elu": F.elu,
     "silu": F.silu,
 }
+
+# Activations f for which f(x) - f(-x) is a multiple of x, and by what that has to be multiplied to
+# be x: two units of a hidden layer can pass a value on.
+CARRYING = {"identity": 0.5, "relu": 1.0, "softplus": 1.0, "silu": 1.0}
 
 # Of the weights in training, whatever PyTorch's default is.
 DTYPE = torch.float32
@@ -224,6 +230,24 @@ class MLP(nn.Module):
             x = ACTIVATIONS[self.activation](layer(x))
         return x
 
+    def carry(self, weight: Tensor) -> Tensor:
+        """Give the first units of the layers the task to pass `x @ weight` on.
+
+        Returns
+        -------
+        weight : Tensor of shape (n_out, n_values)
+            What the output of the last layer has to be multiplied by, to have it again.
+        """
+        n_values = weight.shape[1]
+        layers: list[Linear] = [*self.layers[:]]
+        for layer in layers:
+            pairs = slice(2 * n_values)
+            layer.weight[:, pairs] = torch.cat([weight, -weight], 1)
+            weight = weight.new_zeros(layer.weight.shape[1], n_values)
+            identity = torch.eye(n_values, dtype=DTYPE)
+            weight[pairs] = CARRYING[self.activation] * torch.cat([identity, -identity])
+        return weight
+
 
 class EncoderDecoder(nn.Module):
     """Hidden layers of an encoder, and those of the decoder that mirrors it."""
@@ -277,6 +301,7 @@ class VAE(EncoderDecoder):
         super().__init__(
             n_inputs + n_indicators, n_components, hidden_layer_sizes, activation, generator
         )
+        self.n_inputs = n_inputs + n_indicators
         self.n_indicators = n_indicators
         self.mean = Linear(self.n_code_inputs, n_components, generator)
         self.log_variance = Linear(self.n_code_inputs, n_components, generator)
@@ -301,6 +326,46 @@ class VAE(EncoderDecoder):
         """Layers that read the features and those that write them, a row of weights for each."""
         readers = [*self.encoder.layers[:1]] or [self.mean, self.log_variance]
         return readers, [*self.outputs]
+
+    def most_factors(self) -> int:
+        """How many values it can pass on from the input to the code, and from there to the output.
+
+        0 where the activation does not allow it.
+        """
+        layers: list[Linear] = [*self.encoder.layers[:], *self.decoder.layers[:]]
+        if layers and self.encoder.activation not in CARRYING:
+            return 0
+        return min([self.n_components, *(layer.weight.shape[1] // 2 for layer in layers)])
+
+    @torch.no_grad()
+    def start_from(self, factors: Factors, real: Sequence[RealValues]) -> None:
+        """Make a linear model of the factors out of the first dimensions of the code.
+
+        The network computes the same as the factors' model then, but what its other outputs and
+        dimensions say stays random.
+        """
+        factors = Factors(*(value.to(DTYPE) for value in factors))
+        n_columns, n_factors = factors.loadings.shape
+        weight = torch.zeros(self.n_inputs, n_factors, dtype=DTYPE)
+        weight[torch.cat([part.inputs() for part in real])] = factors.reader[:n_columns]
+        if self.n_indicators:
+            columns = torch.cat([part.columns for part in real])
+            weight[self.n_inputs - self.n_indicators + columns] = factors.reader[n_columns:]
+        self.mean.weight[:, :n_factors] = self.encoder.carry(weight)
+        self.mean.bias[:n_factors] = factors.reader_bias
+        self.log_variance.weight[:, :n_factors] = 0
+        self.log_variance.bias[:n_factors] = factors.posterior_variance.log()
+
+        code = torch.eye(self.n_components, n_factors, dtype=DTYPE)
+        loadings = factors.loadings @ self.decoder.carry(code).T
+        sizes = [len(part.columns) for part in real]
+        split = (value.split(sizes) for value in (loadings, factors.mean, factors.variance))
+        _, outputs = self.feature_layers()
+        for part, part_loadings, mean, variance in zip(real, *split, strict=True):
+            mean_output, variance_output = outputs[part.mean_output : part.mean_output + 2]
+            mean_output.weight[:] = part_loadings
+            variance_output.weight[:] = 0
+            mean_output.bias[:], variance_output.bias[:] = part.biases(mean, variance)
 
     def encode(self, x: Batch) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of q(z|x), both (n_rows, n_components)."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
@@ -114,6 +115,35 @@ def private_numpy(generator: Generator) -> np.random.RandomState:
     return np.random.RandomState(int(torch.randint(2**31 - 1, (), generator=generator)))
 
 
+@dataclass(frozen=True)
+class RealValues:
+    """Columns of which the decoder gives means and variances, in standardised units.
+
+    Parameters
+    ----------
+    columns : Tensor of int of shape (n_columns,)
+        Where they are in the table.
+    first_input : int
+        Where the first of them is in what the encoder reads.
+    mean_output : int
+        Place of the output that is their mean; the next one is what their variance comes from.
+    biases : callable
+        Biases of the two outputs for a mean and a variance, each (n_columns,).
+    min_variance : float
+        The smallest variance there is.
+    """
+
+    columns: Tensor
+    first_input: int
+    mean_output: int
+    biases: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+    min_variance: float
+
+    def inputs(self) -> Tensor:
+        """Where they are in what the encoder reads, (n_columns,)."""
+        return self.first_input + torch.arange(len(self.columns))
+
+
 class Likelihood(ABC):
     """What the rest of the package may ask of a likelihood.
 
@@ -149,8 +179,8 @@ class Likelihood(ABC):
         """What to train on when annealing has come so far, from 0 to 1: after it, the same."""
         return self
 
-    def variances(self) -> list[int]:
-        """Places of the outputs that are variances, which no mean depends on."""
+    def real_values(self) -> list[RealValues]:
+        """Where it describes real values by their means and variances, after `start`."""
         return []
 
     def column_means(self) -> Tensor | None:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from ..sparse import Batch, CSRBatch, Table
-from .base import Likelihood, column_moments, column_name, filled
+from .base import Likelihood, RealValues, column_moments, column_name, filled
 
 
 def log_normal(x: Tensor, mean: Tensor | float, variance: Tensor) -> Tensor:
@@ -47,8 +47,8 @@ class Gaussian(Likelihood):
         scale[scale <= 10 * np.finfo(float).eps * np.abs(mean)] = 1.0
         self.location_ = torch.from_numpy(mean)
         self.scale_ = torch.from_numpy(scale)
-        unit_variance = math.log(math.expm1(1 - self.MIN_VARIANCE))
-        return [np.zeros_like(mean), np.full_like(mean, unit_variance)]
+        standard = (torch.full_like(self.scale_, value) for value in (0.0, 1.0))
+        return [bias.numpy() for bias in self.biases(*standard)]
 
     def location_and_scale(
         self, X: Table, mean: np.ndarray, deviation: np.ndarray
@@ -56,8 +56,13 @@ class Gaussian(Likelihood):
         """What columns of these moments are standardised by."""
         return mean, deviation
 
-    def variances(self) -> list[int]:
-        return [1]
+    def biases(self, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
+        """Biases of the outputs that give columns this mean and variance, in standardised units."""
+        return mean, (variance - self.MIN_VARIANCE).expm1().log()
+
+    def real_values(self) -> list[RealValues]:
+        columns = torch.arange(len(self.scale_))
+        return [RealValues(columns, 0, 0, self.biases, self.MIN_VARIANCE)]
 
     def prepare(self, batch: Batch, dtype: torch.dtype) -> Tensor:
         dense = batch.to_dense() if isinstance(batch, CSRBatch) else batch

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import TypeVar
 
@@ -12,7 +13,7 @@ import torch
 from torch import Generator, Tensor
 
 from ..sparse import Batch, CSRBatch, Table
-from .base import Likelihood
+from .base import Likelihood, RealValues
 
 T = TypeVar("T")
 
@@ -73,13 +74,22 @@ class Mixed(Likelihood):
         likelihood.parts = [part.in_training(progress) for part in self.parts]
         return likelihood
 
-    def variances(self) -> list[int]:
-        places = self._split_outputs(range(sum(part.n_outputs for part in self.parts)))
-        return [
-            part_places[place]
-            for part, part_places in zip(self.parts, places, strict=True)
-            for place in part.variances()
-        ]
+    def real_values(self) -> list[RealValues]:
+        found = []
+        first_input = first_output = 0
+        for part, columns, width in zip(self.parts, self.groups, self.widths(), strict=True):
+            found += [
+                replace(
+                    real,
+                    columns=columns[real.columns],
+                    first_input=first_input + real.first_input,
+                    mean_output=first_output + real.mean_output,
+                )
+                for real in part.real_values()
+            ]
+            first_input += width
+            first_output += part.n_outputs
+        return found
 
     def prepare(self, batch: Batch, dtype: torch.dtype) -> Tensor:
         dense = batch.to_dense() if isinstance(batch, CSRBatch) else batch

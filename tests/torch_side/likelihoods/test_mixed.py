@@ -111,7 +111,8 @@ def test_encoder_reads_what_the_parts_give(names):
 
 def test_variances_are_the_outputs_that_change_no_mean():
     likelihood, biases = fitted(mixed()[0], rows())
-    (place,) = likelihood.variances()
+    (real,) = likelihood.real_values()
+    place = real.mean_output + 1
     outputs = random_outputs(biases, len(rows()))
     changed = [output + (number == place) for number, output in enumerate(outputs)]
     assert torch.equal(likelihood.mean(changed), likelihood.mean(outputs))
@@ -121,13 +122,23 @@ def test_variances_are_the_outputs_that_change_no_mean():
     assert differs.any(0).sum() == 1
 
 
+def test_real_values_are_where_it_says():
+    likelihood, biases = fitted(mixed()[0], rows())
+    (real,) = likelihood.real_values()
+    x = prepared(likelihood, rows())
+    read = likelihood.inputs(x)[:, real.first_input :][:, : len(real.columns)]
+    assert real.columns.tolist() == COLUMNS["gaussian"]
+    torch.testing.assert_close(read, x[:, COLUMNS["gaussian"]], rtol=0, atol=0)
+    assert all(len(bias) == len(real.columns) for bias in biases[real.mean_output :][:2])
+
+
 def test_weight_decay_makes_variances_alike_before_it_makes_means_alike():
     rng = np.random.RandomState(0)
     group = np.repeat([0, 1], 200)
     X = np.column_stack([4 * group + rng.randn(400) * (1 + group), group])
     model = VAEDensityEstimator(alpha=0.03, max_iter=60, random_state=0).fit(X)._model
     mean, variance = (output.weight.detach().abs().max() for output in model.network.outputs[1:])
-    assert model.likelihood.variances() == [2]
+    assert [real.mean_output for real in model.likelihood.real_values()] == [1]
     assert 10 * variance < mean
 
 

@@ -1,0 +1,179 @@
+"""Factor analysis, and a network that starts from it."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+from scipy.special import expit
+from scipy.stats import multivariate_normal
+from sklearn.decomposition import FactorAnalysis
+
+from skvae import VAEDensityEstimator
+from skvae._torch.factors import MAX_COLUMNS, factor_analysis
+from skvae._torch.models import DensityModel
+from skvae._torch.networks import ACTIVATIONS, CARRYING
+
+LOADINGS = np.array([[2.0, 0], [1.5, 0.5], [0, 1], [-1, 1], [0, 0]])
+NOISE = np.array([0.3, 0.1, 0.5, 0.2, 1])
+MEAN = np.array([1.0, 0, -1, 0, 2])
+
+
+def rows(n_rows=2000, seed=0):
+    """Rows of a linear model, as tensor."""
+    rng = np.random.RandomState(seed)
+    noise = np.sqrt(NOISE) * rng.randn(n_rows, 5)
+    return torch.from_numpy(MEAN + rng.randn(n_rows, 2) @ LOADINGS.T + noise)
+
+
+def made(X, **parameters):
+    """Untrained model."""
+    options = {"likelihood": "gaussian", "activation": "relu", "hidden_layer_sizes": (16,)}
+    options |= {"autoregressive": False, "n_components": 3, "seed": 0, "init": "factor_analysis"}
+    return DensityModel(X, **options | parameters)
+
+
+def covariance(factors):
+    return (factors.loadings @ factors.loadings.T + factors.variance.diag()).numpy()
+
+
+def test_agrees_with_scikit_learn():
+    x = rows()
+    found = factor_analysis(x, 2, 1e-3)
+    expected = FactorAnalysis(2, svd_method="lapack").fit(x.numpy())
+    np.testing.assert_allclose(covariance(found), expected.get_covariance(), atol=0.02)
+    np.testing.assert_allclose(found.mean, expected.mean_, atol=1e-3)
+
+
+def test_missing_values_are_left_out():
+    x = rows(20_000)
+    x[torch.rand(x.shape, generator=torch.Generator().manual_seed(0)) < 0.3] = torch.nan
+    # More likely where the first column is large, which the row does say.
+    x[x[:, 0] > 2, 1] = torch.nan
+    found = factor_analysis(x, 2, 1e-3)
+    np.testing.assert_allclose(covariance(found), LOADINGS @ LOADINGS.T + np.diag(NOISE), atol=0.15)
+    np.testing.assert_allclose(found.mean, MEAN, atol=0.05)
+
+
+@pytest.mark.parametrize("share_missing", [0, 0.2])
+def test_reader_gives_posterior_means(share_missing):
+    x = rows()
+    missing = torch.rand(x.shape, generator=torch.Generator().manual_seed(0)) < share_missing
+    found = factor_analysis(x.masked_fill(missing, torch.nan), 2, 1e-3)
+    read = torch.cat([x.masked_fill(missing, 0), missing.double()], 1) @ found.reader
+    read += found.reader_bias
+    errors = torch.empty_like(read)
+    for i, row in enumerate(x):
+        seen = ~missing[i]
+        loadings = found.loadings[seen]
+        scaled = loadings / found.variance[seen, None]
+        precision = torch.eye(2) + scaled.T @ loadings
+        mean = torch.linalg.solve(precision, scaled.T @ (row - found.mean)[seen])
+        errors[i] = read[i] - mean
+        if not share_missing:
+            precision = precision - precision.diag().diag()
+            assert precision.abs().max() < 1e-10
+    # Which values are there makes the posterior mean nonlinear in them.
+    assert (errors**2).mean() < (0.1 if share_missing else 1e-6)
+
+
+def test_few_rows_leave_the_noise_near_one():
+    found = factor_analysis(torch.zeros(1, 3, dtype=torch.float64), 2, 1e-3)
+    torch.testing.assert_close(found.variance, torch.full_like(found.variance, 0.5))
+    assert found.loadings.shape == (3, 0)
+
+
+def test_a_column_without_values_has_its_prior():
+    x = rows(200)
+    x[:, 2] = torch.nan
+    found = factor_analysis(x, 2, 1e-3)
+    assert found.variance[2] == 1
+    assert (found.loadings[2] == 0).all()
+    assert all(value.isfinite().all() for value in found)
+
+
+@pytest.mark.parametrize("hidden_layer_sizes", [(), (16,), (12, 20)])
+@pytest.mark.parametrize("activation", sorted(CARRYING))
+def test_density_before_the_training_is_that_of_factor_analysis(activation, hidden_layer_sizes):
+    X = rows(500).numpy()
+    model = made(X, activation=activation, hidden_layer_sizes=hidden_layer_sizes)
+    mean, scale = model.likelihood.location_.numpy(), model.likelihood.scale_.numpy()
+    found = factor_analysis(torch.from_numpy((X - mean) / scale), 3, 1.5e-3)
+    expected = multivariate_normal.logpdf(
+        (X - mean) / scale, found.mean.numpy(), covariance(found)
+    ) - np.sum(np.log(scale))
+    # The posterior is exact, and one draw is as good as many.
+    scores = model.score_samples(X, n_importance_samples=2, device="cpu")
+    np.testing.assert_allclose(scores, expected, atol=0.01)
+
+
+def test_network_has_no_more_factors_than_pairs_of_units():
+    X = rows(500).numpy()
+    model = made(X, hidden_layer_sizes=(5, 16))
+    found = factor_analysis(model.likelihood.prepare(torch.from_numpy(X), torch.float64), 2, 1.5e-3)
+    z = torch.randn(20, 3, generator=torch.Generator().manual_seed(0))
+    decoded = model.network.decode(z)[0].detach()
+    expected = z[:, :2] @ found.loadings.float().T + found.mean.float()
+    torch.testing.assert_close(decoded, expected)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "n_columns"),
+    [({"activation": name}, 5) for name in sorted(set(ACTIVATIONS) - set(CARRYING))]
+    + [({"hidden_layer_sizes": (1,)}, 5), ({}, MAX_COLUMNS + 1)],
+)
+def test_start_is_random_where_it_cannot_be_linear(parameters, n_columns):
+    X = np.random.RandomState(0).randn(30, n_columns)
+    linear, random = (
+        made(X, init=init, **parameters).network.state_dict()
+        for init in ("factor_analysis", "random")
+    )
+    assert all(torch.equal(linear[name], random[name]) for name in random)
+
+
+def test_other_columns_start_as_they_do_without():
+    X = rows(300).numpy()
+    X = np.c_[X[:, :2], X[:, :1] > 1, X[:, 2:], X[:, 1:2] > 0]
+    models = [made(X, likelihood="auto", init=init) for init in ("factor_analysis", "random")]
+    linear, random = (model.network for model in models)
+    (real,) = models[0].likelihood.real_values()
+    assert real.columns.tolist() == [0, 1, 3, 4, 5]
+    for place in range(3):
+        same = torch.equal(linear.outputs[place].weight, random.outputs[place].weight)
+        assert same == (place not in (real.mean_output, real.mean_output + 1))
+    # The code says what the real values are, and nothing of them depends on the others.
+    changed = X.copy()
+    changed[:, [2, 6]] = 1 - X[:, [2, 6]]
+    codes, changed = (models[0].encode(table, "cpu") for table in (X, changed))
+    np.testing.assert_allclose(codes, changed, atol=1e-12)
+    means = models[0].decode(codes, "cpu")[:, real.columns]
+    residual = ((means - X[:, real.columns]) ** 2).mean(0) / X[:, real.columns].var(0)
+    assert residual[:4].max() < 0.5
+
+
+@pytest.mark.parametrize("as_table", [np.asarray, sp.csr_matrix])
+def test_columns_that_depend_on_each_other_linearly_are_learned(as_table):
+    rng = np.random.RandomState(0)
+    mixing = rng.randn(6, 20)
+    X = rng.randn(300, 6) @ mixing + 0.1 * rng.randn(300, 20)
+    expected = multivariate_normal.logpdf(
+        X[150:], np.zeros(20), mixing.T @ mixing + 0.01 * np.eye(20)
+    ).mean()
+    scores = [
+        VAEDensityEstimator(init=init, n_importance_samples=100, random_state=0)
+        .fit(as_table(X[:150]))
+        .score(as_table(X[150:]))
+        for init in ("factor_analysis", "random")
+    ]
+    assert scores[0] > expected - 5
+    assert scores[0] > scores[1] + 5
+
+
+def test_missing_values_and_binary_columns_do_together():
+    X = rows(300).numpy()
+    X = np.c_[X, expit(X[:, 0]) > 0.5]
+    X[np.random.RandomState(0).uniform(size=X.shape) < 0.2] = np.nan
+    density = VAEDensityEstimator(max_iter=1, random_state=0).fit(X)
+    again = VAEDensityEstimator(max_iter=1, random_state=0).fit(X)
+    scores = density.score_samples(X)
+    assert np.isfinite(scores).all()
+    np.testing.assert_array_equal(scores, again.score_samples(X))
