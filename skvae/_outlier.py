@@ -58,8 +58,8 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
         "multinomial", which says nothing about a row's length, an empty row is a ValueError: it
         would look perfectly normal.
     init : {"factor_analysis", "random"}, default="random"
-        What the training starts from; see `VAEDensityEstimator`. "factor_analysis" is the better
-        one where the training rows hold no outliers, and otherwise begins with what they share.
+        What the training starts from; see `VAEDensityEstimator`. "factor_analysis" may be better
+        where the training rows hold no outliers; otherwise it begins with what these share.
     n_negative_samples : int, "auto" or None, default="auto"
         Features without an entry in the batch whose zeros count in a training step, drawn at
         random: the bound and its gradient are estimated without bias [5]_, and a step costs what
