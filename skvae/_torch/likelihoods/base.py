@@ -76,9 +76,11 @@ def column_moments(X: Table) -> tuple[np.ndarray, np.ndarray]:
     if sp.issparse(X):
         n_features = X.shape[1]
         deviations = (X.data - mean[X.indices]) ** 2
-        squares = np.bincount(X.indices, weights=deviations, minlength=n_features)
         n_zeros = n_rows - np.bincount(X.indices, minlength=n_features)
-        squares += n_zeros * mean**2
+        # Without an entry, the weights' sums are integers with some versions of NumPy.
+        squares = n_zeros * mean**2 + np.bincount(
+            X.indices, weights=deviations, minlength=n_features
+        )
         lowest, highest = (extreme(axis=0).toarray().ravel() for extreme in (X.min, X.max))
     else:
         squares = np.nansum((X - mean) ** 2, axis=0)

@@ -53,6 +53,10 @@ class TestGaussian(LikelihoodTests):
         for sparse, dense in zip(column_moments(X), column_moments(X.toarray()), strict=True):
             np.testing.assert_allclose(sparse, dense, atol=1e-14)
 
+    def test_column_moments_of_rows_without_entries_are_zero(self):
+        for moment in column_moments(sp.csr_matrix((2, 3))):
+            np.testing.assert_array_equal(moment, np.zeros(3))
+
     def test_column_moments_leave_missing_values_out(self):
         X = np.array([[1.0, np.nan], [np.nan, np.nan], [4.0, np.nan]])
         mean, deviation = column_moments(X)
