@@ -97,6 +97,9 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, DocumentationLink, Base
     Values are taken to be missing at random: whether one is may depend on the values that the row
     has, but not on the one that is missing.
 
+    The training starts from factor analysis of the real values; see `init` of
+    `VAEDensityEstimator`.
+
     A column without any value in `fit` is filled with 0, and says nothing about the others.
 
     References

@@ -18,8 +18,16 @@ N_ITERATIONS = 100
 # Signal-to-noise ratio of a complete row below which a factor is none.
 MIN_STRENGTH = 0.01
 
-# Weight decay of the regression that reads factors from values, in rows.
+# Weight decay of the regressions that read factors, in rows.
 READER_DECAY = 0.1
+
+
+def regression(inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Weight (n_inputs, n_targets) and bias (n_targets,) of targets regressed on inputs."""
+    inputs = torch.cat([inputs, torch.ones_like(inputs[:, :1])], 1)
+    decay = READER_DECAY * torch.eye(inputs.shape[1], dtype=inputs.dtype)
+    solution = torch.linalg.solve(inputs.T @ inputs + decay, inputs.T @ targets)
+    return solution[:-1], solution[-1]
 
 
 class Factors(NamedTuple):
@@ -32,8 +40,12 @@ class Factors(NamedTuple):
         Mean of x, and variance of the noise.
     reader : Tensor of shape (2 * n_columns, n_factors)
         What the posterior mean of z owes to each value, 0 where it is missing, and to its absence.
-    reader_bias, posterior_variance : Tensor of shape (n_factors,)
-        What it owes to neither, and the variance of z about it.
+    reader_bias : Tensor of shape (n_factors,)
+        What it owes to neither.
+    unread : Tensor of shape (n_rows, n_factors)
+        What it is beyond that in the rows of the fit: 0 where no values are missing.
+    posterior_variance : Tensor of shape (n_factors,)
+        Variance of z about its posterior mean.
     """
 
     loadings: Tensor
@@ -41,6 +53,7 @@ class Factors(NamedTuple):
     variance: Tensor
     reader: Tensor
     reader_bias: Tensor
+    unread: Tensor
     posterior_variance: Tensor
 
 
@@ -48,9 +61,9 @@ def factor_analysis(x: Tensor, n_factors: int, min_variance: float) -> Factors:
     """Fit factor analysis to standardised columns by EM (Rubin and Thayer, 1982).
 
     Missing values (NaN) are left out. The mean and covariance of z are free in each step, which
-    takes fewer of them (Liu, Rubin and Wu, 1998). As if there were one row more
-    of independent standard normal values, few rows leave their noise near 1 and their loadings
-    small. The factors of a complete row are independent given the row.
+    takes fewer of them (Liu, Rubin and Wu, 1998). As if there were one row more of independent
+    standard normal values, few rows leave their noise near 1 and their loadings small. The factors
+    of a complete row are independent given the row.
 
     Parameters
     ----------
@@ -84,12 +97,12 @@ def factor_analysis(x: Tensor, n_factors: int, min_variance: float) -> Factors:
     strengths = (eigenvalues[-n_factors:] - 0.5).clamp(min=1e-6).sqrt()
     loadings, variance = directions[:, -n_factors:] * strengths, torch.full_like(squares, 0.5)
     mean = torch.zeros_like(squares)
+    prior = torch.eye(n_factors, dtype=x.dtype)
     for _ in range(N_ITERATIONS):
         z, covariance = posterior(loadings, mean, variance)
         moments = covariance + z[:, :, None] * z[:, None]
         # Each column is regressed on z, and on 1 for its mean.
         left = x.new_zeros(len(squares), n_factors + 1, n_factors + 1)
-        prior = torch.eye(n_factors, dtype=x.dtype)
         left[:, :-1, :-1] = prior + torch.tensordot(masks.T, moments, 1)[mask_of]
         left[:, -1, :-1] = left[:, :-1, -1] = observed.T @ z
         left[:, -1, -1] = n_values.clamp(min=1)
@@ -106,9 +119,8 @@ def factor_analysis(x: Tensor, n_factors: int, min_variance: float) -> Factors:
     loadings = loadings @ rotation[:, strengths > MIN_STRENGTH]
 
     z, covariance = posterior(loadings, mean, variance)
-    inputs = torch.cat([values, 1 - observed, torch.ones_like(z[:, :1])], 1)
-    decay = READER_DECAY * torch.eye(inputs.shape[1], dtype=x.dtype)
-    reader = torch.linalg.solve(inputs.T @ inputs + decay, inputs.T @ z)
-    unread = ((z - inputs @ reader) ** 2).mean(0)
-    posterior_variance = covariance.diagonal(dim1=1, dim2=2).mean(0) + unread
-    return Factors(loadings, mean, variance, reader[:-1], reader[-1], posterior_variance)
+    inputs = torch.cat([values, 1 - observed], 1)
+    reader, reader_bias = regression(inputs, z)
+    unread = z - inputs @ reader - reader_bias
+    posterior_variance = covariance.diagonal(dim1=1, dim2=2).mean(0)
+    return Factors(loadings, mean, variance, reader, reader_bias, unread, posterior_variance)

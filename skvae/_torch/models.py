@@ -17,7 +17,7 @@ from torch import Generator, Tensor, nn
 
 from .checkpoint import Checkpoint
 from .device import keep_freed_memory, scoring_device, training_device
-from .factors import MAX_COLUMNS, MAX_FACTORS, MAX_ROWS, factor_analysis
+from .factors import MAX_COLUMNS, MAX_FACTORS, MAX_ROWS, Factors, factor_analysis
 from .likelihoods import (
     Bernoulli,
     Likelihood,
@@ -34,6 +34,7 @@ from .objective import (
     Posterior,
     elbo_noise,
     elbo_terms,
+    encoder_inputs,
     expected_mean,
     expected_terms,
     importance_noise,
@@ -372,14 +373,27 @@ class DensityModel(Model):
         values = torch.cat(
             [self._real_values(rows, real) for rows in blocks(X, rows_per_block(X.shape[1]))]
         )
-        values = values[~values.isnan().all(1)]
-        if len(values) == 0:
+        known = ~values.isnan().all(1)
+        if not known.any():
             return
         # Half as much again as the least, so that there is a gradient.
         min_variance = 1.5 * max(part.min_variance for part in real)
-        factors = factor_analysis(values, n_factors, min_variance)
+        factors = factor_analysis(values[known], n_factors, min_variance)
         if factors.loadings.shape[1] > 0:
             self.network.start_from(factors, real)
+            if self.network.n_indicators and self.network.encoder.layers:
+                self._start_reading_gaps(X[known.numpy()], factors)
+
+    @torch.no_grad()
+    def _start_reading_gaps(self, X: np.ndarray, factors: Factors) -> None:
+        """Let the encoder start from more than a linear reading of rows with missing values."""
+        network = self.network
+        network.connect_indicators(factors, np.isnan(X).any(axis=0), self.generator)
+        hidden = [
+            network.encoder(encoder_inputs(network, self.likelihood, self._prepare(rows, network)))
+            for rows in blocks(X, rows_per_block(network.n_inputs))
+        ]
+        network.read_rest(factors, torch.cat(hidden))
 
     def _real_values(self, rows: Table, real: Sequence[RealValues]) -> Tensor:
         """Values of some columns as the encoder reads them, but NaN where they are missing."""

@@ -14,7 +14,7 @@ from torch import Generator, Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from .device import has_bfloat16
-from .factors import Factors
+from .factors import Factors, regression
 from .likelihoods.base import RealValues
 from .sparse import Batch, CSRBatch, stored_entries
 
@@ -31,6 +31,10 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 # Activations f for which f(x) - f(-x) is a multiple of x, and by what that has to be multiplied to
 # be x: two units of a hidden layer can pass a value on.
 CARRYING = {"identity": 0.5, "relu": 1.0, "softplus": 1.0, "silu": 1.0}
+
+# Gain of the weights by which the start from factors reads what is missing: two units, one of them
+# for a missing value, are to tell apart what the same sum of values means.
+INDICATOR_GAIN = 3.0
 
 # Of the weights in training, whatever PyTorch's default is.
 DTYPE = torch.float32
@@ -354,7 +358,7 @@ class VAE(EncoderDecoder):
         self.mean.weight[:, :n_factors] = self.encoder.carry(weight)
         self.mean.bias[:n_factors] = factors.reader_bias
         self.log_variance.weight[:, :n_factors] = 0
-        self.log_variance.bias[:n_factors] = factors.posterior_variance.log()
+        self._set_variance(factors, factors.unread)
 
         code = torch.eye(self.n_components, n_factors, dtype=DTYPE)
         loadings = factors.loadings @ self.decoder.carry(code).T
@@ -366,6 +370,38 @@ class VAE(EncoderDecoder):
             mean_output.weight[:] = part_loadings
             variance_output.weight[:] = 0
             mean_output.bias[:], variance_output.bias[:] = part.biases(mean, variance)
+
+    def _set_variance(self, factors: Factors, unread: Tensor) -> None:
+        """Make q as wide as the posterior is about a mean of which so much is not read."""
+        variance = factors.posterior_variance + (unread**2).mean(0)
+        self.log_variance.bias[: len(variance)] = variance.log().to(DTYPE)
+
+    @torch.no_grad()
+    def connect_indicators(
+        self, factors: Factors, has_gaps: np.ndarray, generator: Generator
+    ) -> None:
+        """Let the hidden units that pass no factor on read what is missing from some columns."""
+        others = slice(2 * factors.loadings.shape[1], None)
+        (reader,), _ = self.feature_layers()
+        weight = reader.weight
+        fresh = torch.empty_like(weight)
+        nn.init.xavier_uniform_(fresh, gain=INDICATOR_GAIN, generator=generator)
+        fresh[-self.n_indicators :][~torch.from_numpy(has_gaps)] = 0
+        weight[-self.n_indicators :, others] = fresh[-self.n_indicators :, others]
+
+    @torch.no_grad()
+    def read_rest(self, factors: Factors, hidden: Tensor) -> None:
+        """Let the code read what is unread of the factors from the other hidden units.
+
+        `hidden` is what the encoder's last hidden layer gives for the rows of the factors.
+        """
+        n_factors = factors.loadings.shape[1]
+        others = slice(2 * n_factors, None)
+        hidden = hidden[:, others].double()
+        weight, bias = regression(hidden, factors.unread)
+        self.mean.weight[others, :n_factors] = weight.to(DTYPE)
+        self.mean.bias[:n_factors] += bias.to(DTYPE)
+        self._set_variance(factors, factors.unread - hidden @ weight - bias)
 
     def encode(self, x: Batch) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of q(z|x), both (n_rows, n_components)."""

@@ -54,16 +54,21 @@ def squared_error(y: Tensor, x: Batch) -> Tensor:
     return (y**2).sum(-1) + sum_entries((x.values - at_stored) ** 2 - at_stored**2, x)
 
 
+def encoder_inputs(network: VAE, likelihood: Likelihood, x: Batch) -> Batch:
+    """What the encoder reads of a prepared batch, and with indicators what is missing from it."""
+    inputs = likelihood.inputs(x)
+    if network.n_indicators and isinstance(x, Tensor):  # nothing is missing from CSR rows
+        assert isinstance(inputs, Tensor)
+        inputs = torch.cat([inputs, x.isnan().to(inputs)], -1)
+    return inputs
+
+
 def posterior(network: VAE, likelihood: Likelihood, x: Batch) -> Posterior:
     """Mean and log-variance of q(z|x), both (n_rows, n_components).
 
     Of a row that says nothing, N(0, I): the prior and its exact posterior, where none is learned.
     """
-    inputs = likelihood.inputs(x)
-    if network.n_indicators and isinstance(x, Tensor):  # nothing is missing from CSR rows
-        assert isinstance(inputs, Tensor)
-        inputs = torch.cat([inputs, x.isnan().to(inputs)], -1)
-    mean, log_variance = network.encode(inputs)
+    mean, log_variance = network.encode(encoder_inputs(network, likelihood, x))
     empty = likelihood.is_empty(x)
     if empty is not None:
         mean, log_variance = (t.masked_fill(empty[:, None], 0) for t in (mean, log_variance))

@@ -150,6 +150,28 @@ def test_other_columns_start_as_they_do_without():
     assert residual[:4].max() < 0.5
 
 
+def test_encoder_starts_from_more_than_a_linear_reading_of_rows_with_gaps():
+    X = rows(3000, seed=1).numpy()
+    X[np.random.RandomState(0).uniform(size=X.shape) < [0.3, 0.3, 0.3, 0.3, 0]] = np.nan
+    X, unseen = X[:1500], X[1500:]
+    model = made(X, hidden_layer_sizes=(64,), n_components=2)
+    x = model.likelihood.prepare(torch.from_numpy(X), torch.float64)
+    found = factor_analysis(x, 2, 1.5e-3)
+    x = model.likelihood.prepare(torch.from_numpy(unseen), torch.float64)
+    missing, values = x.isnan().double(), x.nan_to_num(0)
+    scaled = found.loadings / found.variance[:, None]
+    precision = torch.einsum("nd,dk,dl->nkl", 1 - missing, scaled, found.loadings) + torch.eye(2)
+    informed = (values - found.mean * (1 - missing)) @ scaled
+    expected = torch.linalg.solve(precision, informed[..., None])[..., 0]
+    linear = torch.cat([values, missing], 1) @ found.reader + found.reader_bias
+    codes = torch.from_numpy(model.encode(unseen, "cpu"))
+    assert ((codes - expected) ** 2).mean() < 0.7 * ((linear - expected) ** 2).mean()
+    # What was never missing says nothing when it is.
+    (weight,) = (layer.weight for layer in model.network.feature_layers()[0])
+    says_nothing = (weight[5:].abs().max(1).values < 1e-6).tolist()
+    assert says_nothing == [False, False, False, False, True]
+
+
 @pytest.mark.parametrize("as_table", [np.asarray, sp.csr_matrix])
 def test_columns_that_depend_on_each_other_linearly_are_learned(as_table):
     rng = np.random.RandomState(0)
