@@ -24,7 +24,7 @@ READER_DECAY = 0.1
 
 def regression(inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """Weight (n_inputs, n_targets) and bias (n_targets,) of targets regressed on inputs."""
-    inputs = torch.cat([inputs, torch.ones_like(inputs[:, :1])], 1)
+    inputs = torch.cat([inputs, inputs.new_ones(len(inputs), 1)], 1)
     decay = READER_DECAY * torch.eye(inputs.shape[1], dtype=inputs.dtype)
     solution = torch.linalg.solve(inputs.T @ inputs + decay, inputs.T @ targets)
     return solution[:-1], solution[-1]

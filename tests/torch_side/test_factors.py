@@ -150,6 +150,21 @@ def test_other_columns_start_as_they_do_without():
     assert residual[:4].max() < 0.5
 
 
+@pytest.mark.parametrize("hidden_layer_sizes", [(), (4,), (4, 9), (9, 4), (2,), (5,)])
+def test_rows_with_gaps_are_read_with_no_units_to_spare(hidden_layer_sizes):
+    X = rows(200).numpy()
+    X[::7, 0] = np.nan
+    model = made(X, hidden_layer_sizes=hidden_layer_sizes, n_components=2)
+    found = factor_analysis(
+        model.likelihood.prepare(torch.from_numpy(X), torch.float64),
+        model.network.most_factors(),
+        1.5e-3,
+    )
+    decoded = model.network.decode(torch.zeros(1, 2))[0][0].detach()
+    torch.testing.assert_close(decoded, found.mean.float())
+    assert np.isfinite(model.score_samples(X, n_importance_samples=2, device="cpu")).all()
+
+
 def test_encoder_starts_from_more_than_a_linear_reading_of_rows_with_gaps():
     X = rows(3000, seed=1).numpy()
     X[np.random.RandomState(0).uniform(size=X.shape) < [0.3, 0.3, 0.3, 0.3, 0]] = np.nan
