@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from skvae import VAEDensityEstimator
-from skvae._torch.objective import elbo_noise, importance_noise, log_density, posterior
+from skvae._torch.scoring import elbo_noise, encoded, importance_noise, log_density
 from skvae._torch.sparse import as_batch
 
 
@@ -54,7 +54,7 @@ def main():
         density = VAEDensityEstimator(n_components, max_iter=30, random_state=0).fit(X)
         x = as_batch(X[:400])
         network, likelihood = density._model.scorer("cpu"), density._model.likelihood
-        q = posterior(network, likelihood, x)
+        q = encoded(network, likelihood, x)
         score = partial(log_density, network, likelihood, x, q, importance_weighted=False)
         n_draws = len(elbo_noise(0, n_components))
         many = [score(importance_noise(seed, 1024, n_components))[0].mean() for seed in range(10)]

@@ -27,9 +27,9 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from tabular import PROTOCOLS, load, set_files, split
 
 from skvae import VAEOutlierDetector
-from skvae._torch.objective import elbo_gradient, posterior, refine
+from skvae._torch.scoring import encoded, log_density, refine
 
-REGRET_STEPS = 50
+REGRET_STEPS = 10
 N_FITS = 4
 
 
@@ -38,10 +38,13 @@ def regret(detector, rows):
     model = detector.density_._model
     network = model.scorer("cpu")
     x = model._prepare(rows, network)
-    q = posterior(network, model.likelihood, x)
+    q = encoded(network, model.likelihood, x)
     noise = model._noise(1)
     fitted = refine(network, model.likelihood, x, q, noise, REGRET_STEPS)
-    after, before = (elbo_gradient(network, model.likelihood, x, q, noise)[0] for q in (fitted, q))
+    after, before = (
+        log_density(network, model.likelihood, x, q, noise, importance_weighted=False)[0]
+        for q in (fitted, q)
+    )
     return (after - before).numpy()
 
 

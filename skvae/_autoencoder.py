@@ -203,7 +203,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         self.out_activation_ = model.out_activation
 
     def _make_model(self, X, seed):
-        from ._torch.models import AutoencoderModel
+        from ._torch.autoencoder_model import AutoencoderModel
 
         return AutoencoderModel(X, seed=seed, **self._architecture())
 

@@ -30,7 +30,7 @@ from ._compat import (
 )
 
 if TYPE_CHECKING:
-    from ._torch.models import Model
+    from ._torch.model import Model
 
 ACTIVATIONS = {"identity", "relu", "tanh", "logistic", "softplus", "elu", "silu"}
 
@@ -236,7 +236,7 @@ class NetworkEstimator(DocumentationLink, BaseEstimator, ABC):
             )
 
     def _training_options(self, max_iter: int) -> Any:
-        from ._torch.models import TrainingOptions
+        from ._torch.model import TrainingOptions
 
         names = ("solver", "alpha", "batch_size", "learning_rate_init", "tol", "n_iter_no_change")
         options = {name: getattr(self, name) for name in names}

@@ -6,7 +6,7 @@ import reprlib
 import sys
 from dataclasses import replace
 from numbers import Integral
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -29,8 +29,17 @@ from ._base import (
 )
 from ._compat import Interval, StrOptions, column_indices
 
+if TYPE_CHECKING:
+    from ._torch.density_model import ScoringOptions
+
 # Sobol points, which scores are averaged over, have no more dimensions.
 MAX_COMPONENTS = 21201
+
+# Steps of n_refinement_steps="auto", and importance draws for each latent dimension, of which at
+# least so many are counted, from which on it takes them.
+N_REFINEMENT_STEPS = 2
+MIN_DRAWS_TO_REFINE = 50
+MIN_COMPONENTS_TO_REFINE = 8
 
 # Fewest training rows of which early_stopping="auto" holds some out.
 MIN_ROWS_TO_HOLD_OUT = 50
@@ -163,9 +172,11 @@ class VAEDensityEstimator(
         n_components)`` fixed draws, in which the KL divergence from N(0, I) is exact. A larger
         number scores the importance-weighted bound [2]_, which is tighter. Read when scoring: it
         can be set after the fit.
-    n_refinement_steps : int, default=0
-        Natural-gradient steps that fit q(z|x) to each row before it is scored, starting from the
-        encoder's, on draws other than those that score it [5]_. Read when scoring.
+    n_refinement_steps : int or "auto", default="auto"
+        Natural-gradient steps that fit mean and covariance of q(z|x) to each row before it is
+        scored, starting from the encoder's, on draws other than those that score it [5]_. "auto"
+        takes 2 where `n_importance_samples` is at least 50 times `n_components` and 400, so that
+        most of the time goes to these draws, and none where it is smaller. Read when scoring.
     solver : {"adam", "sgd"}, default="adam"
         Optimiser; "sgd" is plain, without momentum.
     alpha : float, default=0.001
@@ -264,7 +275,10 @@ class VAEDensityEstimator(
         "n_training_draws": [POSITIVE],
         "n_negative_samples": [POSITIVE, StrOptions({"auto"}), None],
         "n_importance_samples": [POSITIVE],
-        "n_refinement_steps": [Interval(Integral, 0, sys.maxsize, closed="both")],
+        "n_refinement_steps": [
+            Interval(Integral, 0, sys.maxsize, closed="both"),
+            StrOptions({"auto"}),
+        ],
     }
     _model_parameters = ("likelihood", "autoregressive")
 
@@ -281,7 +295,7 @@ class VAEDensityEstimator(
         n_training_draws=1,
         n_negative_samples="auto",
         n_importance_samples=1,
-        n_refinement_steps=0,
+        n_refinement_steps="auto",
         solver="adam",
         alpha=0.001,
         batch_size=128,
@@ -469,7 +483,7 @@ class VAEDensityEstimator(
         )
 
     def _make_model(self, X, seed):
-        from ._torch.models import DensityModel
+        from ._torch.density_model import DensityModel
 
         return DensityModel(X, init=self.init, seed=seed, **self._architecture())
 
@@ -496,15 +510,19 @@ class VAEDensityEstimator(
         return self._score_samples(validate_table(self, X, reset=False, allow_nan=True))
 
     def _score_samples(self, X: Any, **changes: Any) -> np.ndarray:
-        return self._model.score_samples(X, **self._scoring_options() | changes)
+        return self._model.score_samples(X, self._scoring_options(**changes))
 
-    def _scoring_options(self) -> dict[str, Any]:
+    def _scoring_options(self, **changes: Any) -> ScoringOptions:
+        from ._torch.density_model import ScoringOptions
+
         self._validate_parameters()
-        return {
-            "n_importance_samples": self.n_importance_samples,
-            "n_refinement_steps": self.n_refinement_steps,
-            "device": self.device,
-        }
+        n_refinement_steps = self.n_refinement_steps
+        if n_refinement_steps == "auto":
+            least = MIN_DRAWS_TO_REFINE * max(MIN_COMPONENTS_TO_REFINE, self.n_components)
+            many = self.n_importance_samples >= least
+            n_refinement_steps = N_REFINEMENT_STEPS if many else 0
+        options = ScoringOptions(self.n_importance_samples, n_refinement_steps, self.device)
+        return replace(options, **changes)
 
     def score(self, X, y=None):
         """Mean of `score_samples` over the rows, for cross-validation.
@@ -523,10 +541,14 @@ class VAEDensityEstimator(
         """
         return float(np.mean(self.score_samples(X)))
 
+    def _impute(self, X: np.ndarray, **changes: Any) -> np.ndarray:
+        """Mean of each value given those that its row has; X is clean, and NaN where missing."""
+        return self._model.impute(X, self._scoring_options(**changes))
+
     def _feature_contributions(self, X: Any, **changes: Any) -> Bunch:
         """See `VAEOutlierDetector.feature_contributions`; X is clean."""
-        options = self._scoring_options() | changes
-        baseline, entries, latent = self._model.contributions(X, **options)
+        options = self._scoring_options(**changes)
+        baseline, entries, latent = self._model.contributions(X, options)
         if sp.issparse(X):
             entries = sp.csr_matrix((entries, X.indices.copy(), X.indptr.copy()), shape=X.shape)
         return Bunch(contributions=entries, baseline=baseline, latent=latent)

@@ -12,6 +12,11 @@ from ._base import restored_on_error, validate_numbers
 from ._compat import DocumentationLink, validate_params
 from ._density import VAEDensityEstimator, resolve_likelihood
 
+# Steps that fit q(z|x) to each row with missing values, which the encoder reads badly: there are so
+# many ways for values to be missing. Their time grows with the cube of the latent dimensions.
+N_REFINEMENT_STEPS = 4
+MAX_COMPONENTS_TO_REFINE = 64
+
 
 class VAEImputer(OneToOneFeatureMixin, TransformerMixin, DocumentationLink, BaseEstimator):
     """Fills in missing values (NaN) by their mean given the values that the row has.
@@ -100,7 +105,8 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, DocumentationLink, Base
     The training starts from factor analysis of the real values; see `init` of
     `VAEDensityEstimator`.
 
-    A column without any value in `fit` is filled with 0, and says nothing about the others.
+    A column with one value only in `fit` is filled with it; one without any value is filled with 0,
+    and says nothing about the others.
 
     References
     ----------
@@ -204,6 +210,9 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, DocumentationLink, Base
             if self.add_indicator:
                 self.indicator_ = MissingIndicator(error_on_new=False).fit(table)
             self._without_values = np.isnan(table).all(axis=0)
+            lowest, highest = np.fmin.reduce(table), np.fmax.reduce(table)
+            self._is_constant = self._without_values | (lowest == highest)
+            self._constants = np.where(self._without_values, 0.0, lowest)[self._is_constant]
         return self
 
     def transform(self, X):
@@ -235,12 +244,14 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, DocumentationLink, Base
         observed = np.where(self._without_values, np.nan, X)
         self.density_._model.check(observed)
         if rows.any():
-            means = self.density_._model.impute(
+            refines = self.density_._n_features_out <= MAX_COMPONENTS_TO_REFINE
+            means = self.density_._impute(
                 observed[rows],
                 n_importance_samples=self.n_importance_samples,
+                n_refinement_steps=N_REFINEMENT_STEPS if refines else 0,
                 device=self.device,
             )
-            means[:, self._without_values] = 0
+            means[:, self._is_constant] = self._constants
             X_filled[missing] = means[missing[rows]]
         if self.indicator_ is None:
             return X_filled

@@ -433,6 +433,8 @@ def restore_detector(node: Node) -> VAEOutlierDetector:
 def describe_imputer(estimator: VAEImputer, arrays: Arrays) -> Fields:
     """Fitted state."""
     arrays["without_values"] = np.flatnonzero(estimator._without_values)
+    arrays["constant"] = np.flatnonzero(estimator._is_constant)
+    arrays["constants"] = estimator._constants
     indicator = estimator.indicator_
     if indicator is not None:
         arrays["indicator"] = np.asarray(indicator.features_, dtype=np.int64)
@@ -455,6 +457,9 @@ def restore_imputer(node: Node) -> VAEImputer:
         return np.isin(np.arange(n_features), found)
 
     estimator._without_values = columns("without_values")
+    estimator._is_constant = columns("constant")
+    n_constant = np.count_nonzero(estimator._is_constant)
+    estimator._constants = node.array("constants", np.float64, (n_constant,))
     estimator.indicator_ = None
     if node.choice("has_indicator", [False, True]):
         table = np.where(columns("indicator"), np.nan, 0.0)[None]

@@ -309,7 +309,7 @@ def calm(model):
             model.n_importance_samples = min(model.n_importance_samples, 16)
         model = next(found for found in inner if found is not None)
     for name, most in {"n_importance_samples": 16, "n_refinement_steps": 2}.items():
-        if hasattr(model, name):
+        if getattr(model, name, "auto") != "auto":
             setattr(model, name, min(getattr(model, name), most))
 
 

@@ -7,7 +7,7 @@ import scipy.sparse as sp
 from sklearn.model_selection import GridSearchCV
 
 from skvae import VAEDensityEstimator, VAEImputer, VAEOutlierDetector
-from skvae._torch.models import DensityModel
+from skvae._torch.density_model import DensityModel
 
 QUICK = {"max_iter": 3, "random_state": 0}
 

@@ -25,7 +25,7 @@ from skvae import (
     VAEOutlierDetector,
     _base,
 )
-from skvae._torch import loop, models
+from skvae._torch import loop, model
 from skvae._torch.likelihoods import bernoulli
 
 LONG = os.environ.get("SKVAE_FUZZ") == "long"
@@ -396,7 +396,7 @@ def test_scores_in_threads_are_those_of_one_after_the_other(real_rows, monkeypat
             everybody.wait()
         return deepcopy(*args)
 
-    monkeypatch.setattr(models.copy, "deepcopy", together)
+    monkeypatch.setattr(model.copy, "deepcopy", together)
     results = in_threads(lambda method: method(detector, real_rows), calls)
     for result, alone in zip(results, expected, strict=True):
         np.testing.assert_array_equal(result, alone)

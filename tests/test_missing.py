@@ -353,6 +353,17 @@ def test_number_of_draws_is_read_when_values_are_filled_in(real_rows):
         np.testing.assert_allclose(few, filled, atol=4 * X[~np.isnan(X)].std())
 
 
+@pytest.mark.parametrize("value", [0.0, 1.0, -1234.5])
+def test_constant_column_is_filled_with_its_value(value, real_rows):
+    X = with_holes(real_rows)
+    X[:, 2] = value
+    X[:5, 2] = nan
+    imputer = VAEImputer(**QUICK).fit(X)
+    assert (imputer.transform(X)[:, 2] == value).all()
+    X[7, 2] = 3.0
+    assert imputer.transform(X)[7, 2] == 3.0
+
+
 def test_column_without_values_is_filled_with_zeros_and_says_nothing(real_rows):
     X = with_holes(real_rows)
     X[:, 1] = nan

@@ -33,7 +33,7 @@ from skvae import (
     VAEOutlierDetector,
 )
 from skvae._density import LIKELIHOODS
-from skvae._torch import loop, objective
+from skvae._torch import loop, objective, scoring
 from skvae._torch.sparse import CSRBatch
 from skvae.datasets import make_messages
 from skvae.metrics import make_outlier_scorer
@@ -153,7 +153,7 @@ def test_promise_03_modes_of_pytorch_change_nothing(mode, real_rows, sparse_rows
         yield refined.partial_fit(real_rows).score_samples(real_rows)
 
     expected = list(results())
-    objective.elbo_noise.cache_clear()
+    scoring.elbo_noise.cache_clear()
     with mode():
         found = list(results())
     for a, b in zip(found, expected, strict=True):

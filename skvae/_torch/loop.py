@@ -15,9 +15,9 @@ import torch
 from torch import Generator, Tensor, nn
 from tqdm import tqdm
 
+from .blocks import MAX_ROWS
 from .checkpoint import Checkpoint
 from .networks import Linear, Output
-from .objective import MAX_ROWS
 from .ranks import ALONE, Noise, Ranks
 from .sparse import Table
 

@@ -14,8 +14,6 @@ from torch import Generator, Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from .device import has_bfloat16
-from .factors import Factors, regression
-from .likelihoods.base import RealValues
 from .sparse import Batch, CSRBatch, stored_entries
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -27,14 +25,6 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "elu": F.elu,
     "silu": F.silu,
 }
-
-# Activations f for which f(x) - f(-x) is a multiple of x, and by what that has to be multiplied to
-# be x: two units of a hidden layer can pass a value on.
-CARRYING = {"identity": 0.5, "relu": 1.0, "softplus": 1.0, "silu": 1.0}
-
-# Gain of the weights by which the start from factors reads what is missing: two units, one of them
-# for a missing value, are to tell apart what the same sum of values means.
-INDICATOR_GAIN = 3.0
 
 # Of the weights in training, whatever PyTorch's default is.
 DTYPE = torch.float32
@@ -234,24 +224,6 @@ class MLP(nn.Module):
             x = ACTIVATIONS[self.activation](layer(x))
         return x
 
-    def carry(self, weight: Tensor) -> Tensor:
-        """Give the first units of the layers the task to pass `x @ weight` on.
-
-        Returns
-        -------
-        weight : Tensor of shape (n_out, n_values)
-            What the output of the last layer has to be multiplied by, to have it again.
-        """
-        n_values = weight.shape[1]
-        layers: list[Linear] = [*self.layers[:]]
-        for layer in layers:
-            pairs = slice(2 * n_values)
-            layer.weight[:, pairs] = torch.cat([weight, -weight], 1)
-            weight = weight.new_zeros(layer.weight.shape[1], n_values)
-            identity = torch.eye(n_values, dtype=DTYPE)
-            weight[pairs] = CARRYING[self.activation] * torch.cat([identity, -identity])
-        return weight
-
 
 class EncoderDecoder(nn.Module):
     """Hidden layers of an encoder, and those of the decoder that mirrors it."""
@@ -330,78 +302,6 @@ class VAE(EncoderDecoder):
         """Layers that read the features and those that write them, a row of weights for each."""
         readers = [*self.encoder.layers[:1]] or [self.mean, self.log_variance]
         return readers, [*self.outputs]
-
-    def most_factors(self) -> int:
-        """How many values it can pass on from the input to the code, and from there to the output.
-
-        0 where the activation does not allow it.
-        """
-        layers: list[Linear] = [*self.encoder.layers[:], *self.decoder.layers[:]]
-        if layers and self.encoder.activation not in CARRYING:
-            return 0
-        return min([self.n_components, *(layer.weight.shape[1] // 2 for layer in layers)])
-
-    @torch.no_grad()
-    def start_from(self, factors: Factors, real: Sequence[RealValues]) -> None:
-        """Make a linear model of the factors out of the first dimensions of the code.
-
-        The network computes the same as the factors' model then, but what its other outputs and
-        dimensions say stays random.
-        """
-        factors = Factors(*(value.to(DTYPE) for value in factors))
-        n_columns, n_factors = factors.loadings.shape
-        weight = torch.zeros(self.n_inputs, n_factors, dtype=DTYPE)
-        weight[torch.cat([part.inputs() for part in real])] = factors.reader[:n_columns]
-        if self.n_indicators:
-            columns = torch.cat([part.columns for part in real])
-            weight[self.n_inputs - self.n_indicators + columns] = factors.reader[n_columns:]
-        self.mean.weight[:, :n_factors] = self.encoder.carry(weight)
-        self.mean.bias[:n_factors] = factors.reader_bias
-        self.log_variance.weight[:, :n_factors] = 0
-        self._set_variance(factors, factors.unread)
-
-        code = torch.eye(self.n_components, n_factors, dtype=DTYPE)
-        loadings = factors.loadings @ self.decoder.carry(code).T
-        sizes = [len(part.columns) for part in real]
-        split = (value.split(sizes) for value in (loadings, factors.mean, factors.variance))
-        _, outputs = self.feature_layers()
-        for part, part_loadings, mean, variance in zip(real, *split, strict=True):
-            mean_output, variance_output = outputs[part.mean_output : part.mean_output + 2]
-            mean_output.weight[:] = part_loadings
-            variance_output.weight[:] = 0
-            mean_output.bias[:], variance_output.bias[:] = part.biases(mean, variance)
-
-    def _set_variance(self, factors: Factors, unread: Tensor) -> None:
-        """Make q as wide as the posterior is about a mean of which so much is not read."""
-        variance = factors.posterior_variance + (unread**2).mean(0)
-        self.log_variance.bias[: len(variance)] = variance.log().to(DTYPE)
-
-    @torch.no_grad()
-    def connect_indicators(
-        self, factors: Factors, has_gaps: np.ndarray, generator: Generator
-    ) -> None:
-        """Let the hidden units that pass no factor on read what is missing from some columns."""
-        others = slice(2 * factors.loadings.shape[1], None)
-        (reader,), _ = self.feature_layers()
-        weight = reader.weight
-        fresh = torch.empty_like(weight)
-        nn.init.xavier_uniform_(fresh, gain=INDICATOR_GAIN, generator=generator)
-        fresh[-self.n_indicators :][~torch.from_numpy(has_gaps)] = 0
-        weight[-self.n_indicators :, others] = fresh[-self.n_indicators :, others]
-
-    @torch.no_grad()
-    def read_rest(self, factors: Factors, hidden: Tensor) -> None:
-        """Let the code read what is unread of the factors from the other hidden units.
-
-        `hidden` is what the encoder's last hidden layer gives for the rows of the factors.
-        """
-        n_factors = factors.loadings.shape[1]
-        others = slice(2 * n_factors, None)
-        hidden = hidden[:, others].double()
-        weight, bias = regression(hidden, factors.unread)
-        self.mean.weight[others, :n_factors] = weight.to(DTYPE)
-        self.mean.bias[:n_factors] += bias.to(DTYPE)
-        self._set_variance(factors, factors.unread - hidden @ weight - bias)
 
     def encode(self, x: Batch) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of q(z|x), both (n_rows, n_components)."""

@@ -15,6 +15,8 @@ import torch
 from torch import Generator, nn
 
 from .._file import BELOW_ONE, SMALLEST, Node, refuse
+from .autoencoder_model import AutoencoderModel
+from .density_model import DensityModel
 from .likelihoods import (
     LIKELIHOODS,
     Bernoulli,
@@ -28,7 +30,7 @@ from .likelihoods import (
     Poisson,
 )
 from .likelihoods.counts import MAX_COUNT
-from .models import AutoencoderModel, DensityModel, Model
+from .model import Model
 from .networks import ACTIVATIONS, VAE, Autoencoder
 
 # Each epoch, and each column of codes, takes more memory than its share of a file.

@@ -9,9 +9,10 @@ from scipy.stats import multivariate_normal
 from sklearn.decomposition import FactorAnalysis
 
 from skvae import VAEDensityEstimator
+from skvae._torch.density_model import DensityModel
 from skvae._torch.factors import MAX_COLUMNS, factor_analysis
-from skvae._torch.models import DensityModel
-from skvae._torch.networks import ACTIVATIONS, CARRYING
+from skvae._torch.networks import ACTIVATIONS
+from skvae._torch.start import CARRYING, most_factors
 
 LOADINGS = np.array([[2.0, 0], [1.5, 0.5], [0, 1], [-1, 1], [0, 0]])
 NOISE = np.array([0.3, 0.1, 0.5, 0.2, 1])
@@ -157,7 +158,7 @@ def test_rows_with_gaps_are_read_with_no_units_to_spare(hidden_layer_sizes):
     model = made(X, hidden_layer_sizes=hidden_layer_sizes, n_components=2)
     found = factor_analysis(
         model.likelihood.prepare(torch.from_numpy(X), torch.float64),
-        model.network.most_factors(),
+        most_factors(model.network),
         1.5e-3,
     )
     decoded = model.network.decode(torch.zeros(1, 2))[0][0].detach()

@@ -8,7 +8,7 @@ from torch import Generator
 
 from skvae import VAEDensityEstimator, VAEOutlierDetector
 from skvae._torch import loop, sampling
-from skvae._torch.models import DensityModel
+from skvae._torch.density_model import DensityModel
 from skvae._torch.objective import elbo_terms
 from skvae._torch.ranks import Noise
 from skvae._torch.sampling import ColumnSampler, RowTraining

@@ -1,0 +1,23 @@
+"""How much is worked on at once, so that memory does not grow with the table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .sparse import Table
+
+# Largest number of values in one temporary of the scoring pass (16 MB of float64).
+MAX_ELEMENTS = 2**21
+
+# Largest number of rows that are ever written out, or decoded, at once.
+MAX_ROWS = 512
+
+
+def rows_per_block(n_features: int, n_draws: int = 1) -> int:
+    """How many rows to score at once, so that no temporary grows with the table."""
+    return max(1, min(MAX_ROWS, MAX_ELEMENTS // max(n_features, n_draws)))
+
+
+def blocks(X: Table, n_rows: int) -> Iterator[Table]:
+    """Consecutive rows of a table, `n_rows` at a time."""
+    return (X[start : start + n_rows] for start in range(0, X.shape[0], n_rows))

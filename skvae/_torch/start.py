@@ -1,0 +1,162 @@
+"""Weights to start the training from: a network that is the best linear model of real values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Generator, Tensor, nn
+
+from .blocks import blocks, rows_per_block
+from .factors import MAX_COLUMNS, MAX_FACTORS, MAX_ROWS, Factors, factor_analysis, regression
+from .likelihoods import Likelihood
+from .likelihoods.base import RealValues
+from .networks import DTYPE, MLP, VAE, Linear
+from .objective import encoder_inputs
+from .sparse import Table, as_batch
+
+# Activations f for which f(x) - f(-x) is a multiple of x, and by what that has to be multiplied to
+# be x: two units of a hidden layer can pass a value on.
+CARRYING = {"identity": 0.5, "relu": 1.0, "softplus": 1.0, "silu": 1.0}
+
+# Gain of the weights by which it reads what is missing: two units, one of them for a missing value,
+# are to tell apart what the same sum of values means.
+INDICATOR_GAIN = 3.0
+
+
+@torch.no_grad()
+def start_from_factors(
+    network: VAE, likelihood: Likelihood, X: Table, generator: Generator
+) -> None:
+    """Let a new network start from factor analysis of the real values, where it can."""
+    real = likelihood.real_values()
+    n_columns = sum(len(part.columns) for part in real)
+    n_factors = min(most_factors(network), n_columns, MAX_FACTORS)
+    if n_factors == 0 or n_columns > MAX_COLUMNS:
+        return
+    if X.shape[0] > MAX_ROWS:
+        X = X[torch.randperm(X.shape[0], generator=generator)[:MAX_ROWS].numpy()]
+    values = torch.cat(
+        [real_values(likelihood, rows, real) for rows in blocks(X, rows_per_block(X.shape[1]))]
+    )
+    known = ~values.isnan().all(1)
+    if not known.any():
+        return
+    # Half as much again as the least, so that there is a gradient.
+    min_variance = 1.5 * max(part.min_variance for part in real)
+    factors = factor_analysis(values[known], n_factors, min_variance)
+    if factors.loadings.shape[1] == 0:
+        return
+    read_linearly(network, factors, real)
+    write_linearly(network, factors, real)
+    if network.n_indicators and network.encoder.layers:
+        read_gaps(network, likelihood, X[known.numpy()], factors, generator)
+
+
+def real_values(likelihood: Likelihood, rows: Table, real: Sequence[RealValues]) -> Tensor:
+    """Values of some columns as the encoder reads them, but NaN where they are missing."""
+    x = likelihood.prepare(as_batch(rows), torch.float64)
+    inputs = likelihood.inputs(x)
+    assert isinstance(x, Tensor)  # real values are written out
+    assert isinstance(inputs, Tensor)
+    columns = torch.cat([part.columns for part in real])
+    places = torch.cat([part.inputs() for part in real])
+    return inputs[:, places].masked_fill(x[:, columns].isnan(), math.nan)
+
+
+def most_factors(network: VAE) -> int:
+    """How many values it can pass on from the input to the code, and from there to the output.
+
+    0 where the activation does not allow it.
+    """
+    layers: list[Linear] = [*network.encoder.layers[:], *network.decoder.layers[:]]
+    if layers and network.encoder.activation not in CARRYING:
+        return 0
+    return min([network.n_components, *(layer.weight.shape[1] // 2 for layer in layers)])
+
+
+def carry(layers: MLP, weight: Tensor) -> Tensor:
+    """Give the first units of the layers the task to pass `x @ weight` on.
+
+    Returns
+    -------
+    weight : Tensor of shape (n_out, n_values)
+        What the output of the last layer has to be multiplied by, to have it again.
+    """
+    n_values = weight.shape[1]
+    linear: list[Linear] = [*layers.layers[:]]
+    for layer in linear:
+        pairs = slice(2 * n_values)
+        layer.weight[:, pairs] = torch.cat([weight, -weight], 1)
+        weight = weight.new_zeros(layer.weight.shape[1], n_values)
+        identity = torch.eye(n_values, dtype=DTYPE)
+        weight[pairs] = CARRYING[layers.activation] * torch.cat([identity, -identity])
+    return weight
+
+
+def read_linearly(network: VAE, factors: Factors, real: Sequence[RealValues]) -> None:
+    """Let the first dimensions of the code be the factors; the others stay random."""
+    n_columns, n_factors = factors.loadings.shape
+    reader = factors.reader.to(DTYPE)
+    weight = torch.zeros(network.n_inputs, n_factors, dtype=DTYPE)
+    weight[torch.cat([part.inputs() for part in real])] = reader[:n_columns]
+    if network.n_indicators:
+        columns = torch.cat([part.columns for part in real])
+        weight[network.n_inputs - network.n_indicators + columns] = reader[n_columns:]
+    network.mean.weight[:, :n_factors] = carry(network.encoder, weight)
+    network.mean.bias[:n_factors] = factors.reader_bias
+    network.log_variance.weight[:, :n_factors] = 0
+    set_variance(network, factors, factors.unread)
+
+
+def write_linearly(network: VAE, factors: Factors, real: Sequence[RealValues]) -> None:
+    """Let the outputs of the real values be those of the factors' model; others stay random."""
+    n_factors = factors.loadings.shape[1]
+    code = torch.eye(network.n_components, n_factors, dtype=DTYPE)
+    loadings = factors.loadings.to(DTYPE) @ carry(network.decoder, code).T
+    sizes = [len(part.columns) for part in real]
+    parts = (value.to(DTYPE).split(sizes) for value in (loadings, factors.mean, factors.variance))
+    _, outputs = network.feature_layers()
+    for part, part_loadings, mean, variance in zip(real, *parts, strict=True):
+        mean_output, variance_output = outputs[part.mean_output : part.mean_output + 2]
+        mean_output.weight[:] = part_loadings
+        variance_output.weight[:] = 0
+        mean_output.bias[:], variance_output.bias[:] = part.biases(mean, variance)
+
+
+def set_variance(network: VAE, factors: Factors, unread: Tensor) -> None:
+    """Make q as wide as the posterior is about a mean of which so much is not read."""
+    variance = factors.posterior_variance + (unread**2).mean(0)
+    network.log_variance.bias[: len(variance)] = variance.log()
+
+
+def read_gaps(
+    network: VAE, likelihood: Likelihood, X: np.ndarray, factors: Factors, generator: Generator
+) -> None:
+    """Let the code read of rows with missing values what is left after a linear reading.
+
+    The hidden units that pass no factor on read what is missing, and the code reads them.
+    """
+    n_factors, n_indicators = factors.loadings.shape[1], network.n_indicators
+    others = slice(2 * n_factors, None)
+    (reader,), _ = network.feature_layers()
+    weight = torch.empty_like(reader.weight)
+    nn.init.xavier_uniform_(weight, gain=INDICATOR_GAIN, generator=generator)
+    has_gaps = torch.from_numpy(np.isnan(X).any(axis=0))
+    weight[-n_indicators:][~has_gaps] = 0
+    reader.weight[-n_indicators:, others] = weight[-n_indicators:, others]
+
+    hidden = torch.cat(
+        [
+            network.encoder(
+                encoder_inputs(network, likelihood, likelihood.prepare(as_batch(rows), DTYPE))
+            )
+            for rows in blocks(X, rows_per_block(network.n_inputs))
+        ]
+    )[:, others].double()
+    coefficients, bias = regression(hidden, factors.unread)
+    network.mean.weight[others, :n_factors] = coefficients.to(DTYPE)
+    network.mean.bias[:n_factors] += bias
+    set_variance(network, factors, factors.unread - hidden @ coefficients - bias)
