@@ -9,7 +9,7 @@ All scores but the last three come from the same fit with the default settings:
 - elbo: the score of `VAEOutlierDetector`.
 - reconstruction: E_q[log p(x|z)] alone (An and Cho, 2015).
 - latent: minus the KL divergence of q(z|x) from the prior, what the first has and this has not.
-- regret: how much the ELBO rises when q is fitted to the row alone, by 50 steps of the
+- regret: how much the ELBO rises when q is fitted to the row alone, by 10 steps of the
   natural gradient; minus that, so that higher is more normal (Xiao, Yan and Amit, 2020).
 - trimmed: the ELBO of a second fit without the tenth of the rows of the lowest ELBO.
 - halves: the lower of the ELBOs of two fits, each to a random half of the rows, of which one at

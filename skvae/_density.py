@@ -242,8 +242,8 @@ class VAEDensityEstimator(
        density estimators?", NeurIPS 1995.
     .. [4] G. Tucker, D. Lawson, S. Gu and C. J. Maddison, "Doubly Reparameterized Gradient
        Estimators for Monte Carlo Objectives", ICLR 2019.
-    .. [5] Y. Kim, S. Wiseman, A. Miller, D. Sontag and A. Rush, "Semi-Amortized Variational
-       Autoencoders", ICML 2018.
+    .. [5] M. E. Khan and D. Nielsen, "Fast yet Simple Natural-Gradient Descent for Variational
+       Inference in Complex Models", ISITA 2018.
     .. [6] A. Botev, B. Zheng and D. Barber, "Complementary Sum Sampling for Likelihood
        Approximation in Large Scale Classification", AISTATS 2017.
     .. [7] J. M. Tomczak and M. Welling, "VAE with a VampPrior", AISTATS 2018.

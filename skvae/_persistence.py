@@ -458,7 +458,7 @@ def restore_imputer(node: Node) -> VAEImputer:
 
     estimator._without_values = columns("without_values")
     estimator._is_constant = columns("constant")
-    n_constant = np.count_nonzero(estimator._is_constant)
+    n_constant = int(np.count_nonzero(estimator._is_constant))
     estimator._constants = node.array("constants", np.float64, (n_constant,))
     estimator.indicator_ = None
     if node.choice("has_indicator", [False, True]):

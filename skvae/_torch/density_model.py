@@ -37,9 +37,9 @@ from .start import start_from_factors
 class ScoringOptions:
     """How to score: the estimator's parameters of the same names."""
 
-    n_importance_samples: int
-    n_refinement_steps: int
-    device: str
+    n_importance_samples: int = 1
+    n_refinement_steps: int = 0
+    device: str = "cpu"
 
 
 # Largest number of features that may depend on those before them: the weight has its square.

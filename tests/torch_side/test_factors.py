@@ -9,7 +9,7 @@ from scipy.stats import multivariate_normal
 from sklearn.decomposition import FactorAnalysis
 
 from skvae import VAEDensityEstimator
-from skvae._torch.density_model import DensityModel
+from skvae._torch.density_model import DensityModel, ScoringOptions
 from skvae._torch.factors import MAX_COLUMNS, factor_analysis
 from skvae._torch.networks import ACTIVATIONS
 from skvae._torch.start import CARRYING, most_factors
@@ -103,7 +103,7 @@ def test_density_before_the_training_is_that_of_factor_analysis(activation, hidd
         (X - mean) / scale, found.mean.numpy(), covariance(found)
     ) - np.sum(np.log(scale))
     # The posterior is exact, and one draw is as good as many.
-    scores = model.score_samples(X, n_importance_samples=2, device="cpu")
+    scores = model.score_samples(X, ScoringOptions(n_importance_samples=2))
     np.testing.assert_allclose(scores, expected, atol=0.01)
 
 
@@ -163,7 +163,7 @@ def test_rows_with_gaps_are_read_with_no_units_to_spare(hidden_layer_sizes):
     )
     decoded = model.network.decode(torch.zeros(1, 2))[0][0].detach()
     torch.testing.assert_close(decoded, found.mean.float())
-    assert np.isfinite(model.score_samples(X, n_importance_samples=2, device="cpu")).all()
+    assert np.isfinite(model.score_samples(X, ScoringOptions(n_importance_samples=2))).all()
 
 
 def test_encoder_starts_from_more_than_a_linear_reading_of_rows_with_gaps():
