@@ -26,7 +26,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, DocumentationLink, Base
 
         sum_k w_k E[x_missing | z_k],  w_k proportional to p(x_observed|z_k) p(z_k) / q(z_k|x).
 
-    The encoder's q(z|x) is fitted to each row before, by four natural-gradient steps where there are
+    The encoder's q(z|x) is fitted to each row before, by four natural-gradient steps if there are
     at most 64 latent dimensions; see `n_refinement_steps` of `VAEDensityEstimator`.
 
     Values that are there come back as they are. A row's result depends on nothing but the row.

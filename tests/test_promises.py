@@ -24,6 +24,7 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.pipeline import Pipeline
 
+import skvae
 from skvae import (
     AutoencoderTransformer,
     ConformalOutlierDetector,
@@ -138,9 +139,10 @@ def default_dtype(dtype):
         pytest.param(lambda: torch.autocast("cpu", dtype=torch.bfloat16), id="autocast"),
         pytest.param(torch.inference_mode, id="inference_mode"),
         pytest.param(torch.no_grad, id="no_grad"),
+        pytest.param(lambda: torch.device("meta"), id="default device"),
     ],
 )
-def test_promise_03_modes_of_pytorch_change_nothing(mode, real_rows, sparse_rows):
+def test_promise_03_modes_of_pytorch_change_nothing(mode, real_rows, sparse_rows, tmp_path):
     def results():
         refined = VAEDensityEstimator(
             n_prior_components=2, n_refinement_steps=1, early_stopping=True, **QUICK
@@ -151,6 +153,12 @@ def test_promise_03_modes_of_pytorch_change_nothing(mode, real_rows, sparse_rows
         yield detector.score_samples(sparse_rows)
         yield AutoencoderTransformer(**QUICK).fit_transform(real_rows)
         yield refined.partial_fit(real_rows).score_samples(real_rows)
+        yield detector.feature_contributions(sparse_rows).contributions.data
+        yield VAEImputer(**QUICK).fit_transform(np.where(real_rows > 2, np.nan, real_rows))
+        skvae.save(detector, tmp_path / "detector")
+        loaded = skvae.load(tmp_path / "detector")
+        yield loaded.score_samples(sparse_rows)
+        yield pickle.loads(pickle.dumps(loaded)).score_samples(sparse_rows)
 
     expected = list(results())
     scoring.elbo_noise.cache_clear()

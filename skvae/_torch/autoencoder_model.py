@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
+from .device import plain_modes
 from .likelihoods import Bernoulli, check_unit_interval, in_unit_interval, is_binary
 from .loop import RowLosses
 from .model import Model, TrainingOptions, finite
@@ -64,11 +65,13 @@ class AutoencoderModel(Model):
     def make_validation_loss(self, X: Table, n_before: int) -> Callable[[], float]:
         return lambda: float(np.mean(self._errors(X, self.network)))
 
+    @plain_modes()
     def reconstruction_error(self, X: Table, device: str) -> np.ndarray:
         """Loss of each row, (n_rows,)."""
         self.check(X)
         return finite(self._errors(X, self.scorer(device)), X)
 
+    @plain_modes()
     def encode(self, X: Table, device: str) -> np.ndarray:
         """Codes, (n_rows, n_components)."""
         network = self.scorer(device)
@@ -76,6 +79,7 @@ class AutoencoderModel(Model):
             self._by_blocks(lambda rows: network.encode(self._prepare(rows, network)), X), X
         )
 
+    @plain_modes()
     def decode(self, Z: np.ndarray, device: str) -> np.ndarray:
         """Reconstructions from codes, (n_rows, n_features)."""
         network = self.scorer(device)

@@ -12,6 +12,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from .blocks import blocks, rows_per_block
+from .device import plain_modes
 from .likelihoods import Bernoulli, Likelihood, has_missing, make_likelihood
 from .loop import RowLosses
 from .model import Model, TrainingOptions, finite
@@ -232,6 +233,7 @@ class DensityModel(Model):
 
         return loss
 
+    @plain_modes()
     def score_samples(self, X: Table, options: ScoringOptions) -> np.ndarray:
         """Bound on log p(x) of each row, in nats."""
         self.check(X)
@@ -241,6 +243,7 @@ class DensityModel(Model):
         )
         return finite(bounds, X)
 
+    @plain_modes()
     def contributions(
         self, X: Table, options: ScoringOptions
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -263,6 +266,7 @@ class DensityModel(Model):
         baselines, all_entries, latents = map(np.concatenate, zip(*parts, strict=True))
         return baselines, all_entries, finite(latents, X)
 
+    @plain_modes()
     def impute(self, X: np.ndarray, options: ScoringOptions) -> np.ndarray:
         """Mean of each value, missing or not, given the values that its row has; X is checked."""
         network, noise = self.scorer(options.device), self._noise(options.n_importance_samples)
@@ -274,6 +278,7 @@ class DensityModel(Model):
 
         return finite(self._by_blocks(means, X, self._row_size(options)), X)
 
+    @plain_modes()
     def encode(self, X: Table, device: str) -> np.ndarray:
         """Posterior means, (n_rows, n_components)."""
         self.check(X)
@@ -283,6 +288,7 @@ class DensityModel(Model):
         )
         return finite(codes, X)
 
+    @plain_modes()
     def decode(self, Z: np.ndarray, device: str) -> np.ndarray:
         """Mean of p(x|z) in the units of the table, (n_rows, n_features)."""
         decode = self._decoder(device)
@@ -302,6 +308,7 @@ class DensityModel(Model):
 
         return finite(self._by_blocks(mean, Z, N_MEAN_DRAWS * self.network.n_features), Z)
 
+    @plain_modes()
     def sample(self, n_samples: int, seed: int, device: str, *, sparse: bool) -> Table:
         """Rows drawn from the model, as an array or CSR matrix."""
         generator = Generator().manual_seed(seed)

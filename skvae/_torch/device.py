@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cache
 from typing import Any
 
@@ -29,10 +29,19 @@ def keep_freed_memory() -> None:
 
 
 @contextmanager
+def plain_modes() -> Iterator[None]:
+    """Make tensors that can be trained with, on the CPU if nothing else is said, as by default."""
+    moved = torch.get_default_device().type != "cpu"
+    # On the CPU already, the mode would only cost time in every call of PyTorch.
+    with torch.inference_mode(False), torch.device("cpu") if moved else nullcontext():
+        yield
+
+
+@contextmanager
 def plain_training(device: str) -> Iterator[None]:
     """Train as anywhere else, in whatever modes of PyTorch the caller is."""
     kind = training_device(device).type
-    with torch.inference_mode(False), torch.enable_grad(), torch.autocast(kind, enabled=False):
+    with plain_modes(), torch.enable_grad(), torch.autocast(kind, enabled=False):
         yield
 
 

@@ -16,7 +16,7 @@ from torch import Generator, Tensor, nn
 
 from .blocks import blocks, rows_per_block
 from .checkpoint import Checkpoint
-from .device import keep_freed_memory, scoring_device, training_device
+from .device import keep_freed_memory, plain_modes, scoring_device, training_device
 from .loop import History, Plateau, RowLosses, make_optimizer, train
 from .networks import EncoderDecoder
 from .ranks import ALONE, Ranks
@@ -180,7 +180,7 @@ class Model(ABC):
             sha.update(tensor.cpu().numpy().tobytes())
         return sha.hexdigest()
 
-    @torch.inference_mode(False)
+    @plain_modes()
     def scorer(self, device: str) -> Any:
         """Float64 copy of the network on the device to score on."""
         # Threads may make a copy each; none sees one that is half made, or another's device.
@@ -190,7 +190,6 @@ class Model(ABC):
             scorer = self._scorer = (device, network.double().requires_grad_(False))
         return scorer[1]
 
-    @torch.inference_mode(False)
     @torch.no_grad()
     def _by_blocks(
         self, function: Callable[[Table], Tensor], X: Table, n_draws: int = 1

@@ -17,6 +17,7 @@ from torch import Generator, nn
 from .._file import BELOW_ONE, SMALLEST, Node, refuse
 from .autoencoder_model import AutoencoderModel
 from .density_model import DensityModel
+from .device import plain_modes
 from .likelihoods import (
     LIKELIHOODS,
     Bernoulli,
@@ -84,6 +85,7 @@ def describe_autoencoder(model: AutoencoderModel, arrays: Arrays) -> dict[str, A
     return {"loss": model.loss, "out_activation": model.out_activation}
 
 
+@plain_modes()
 def restore_autoencoder(
     node: Node, n_features: int, architecture: dict[str, Any]
 ) -> AutoencoderModel:
@@ -124,6 +126,7 @@ def describe_density(model: DensityModel, arrays: Arrays) -> dict[str, Any]:
     }
 
 
+@plain_modes()
 def restore_density(node: Node, n_features: int, architecture: dict[str, Any]) -> DensityModel:
     """Model that `describe_density` described."""
     model = DensityModel.__new__(DensityModel)
