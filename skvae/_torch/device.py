@@ -31,7 +31,7 @@ def keep_freed_memory() -> None:
 @contextmanager
 def plain_modes() -> Iterator[None]:
     """Make tensors that can be trained with, on the CPU if nothing else is said, as by default."""
-    moved = torch.get_default_device().type != "cpu"
+    moved = torch.empty(0).device.type != "cpu"
     # On the CPU already, the mode would only cost time in every call of PyTorch.
     with torch.inference_mode(False), torch.device("cpu") if moved else nullcontext():
         yield
