@@ -134,6 +134,77 @@ class Bar(tqdm):
     monitor_interval = 0
 
 
+@dataclass
+class Training:
+    """All that epochs change, and a checkpoint holds.
+
+    Attributes
+    ----------
+    network, optimizer, generator, plateau, history
+    average : dict of str to Tensor
+        Moving average of the weights, if rows are held out.
+    best : dict of str to Tensor or None
+        The average with the lowest loss of the validation rows so far.
+    """
+
+    network: nn.Module
+    optimizer: torch.optim.Optimizer
+    generator: Generator
+    plateau: Plateau
+    history: History = field(default_factory=History)
+    average: dict[str, Tensor] = field(default_factory=dict)
+    best: dict[str, Tensor] | None = None
+
+    def state(self) -> dict[str, Any]:
+        """What `restore` goes on from."""
+        return {
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "generator": self.generator.get_state(),
+            "history": vars(self.history),
+            "plateau": {"best": self.plateau.best, "n_stalled": self.plateau.n_stalled},
+            "average": self.average,
+            "best_state": self.best,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a state that `state` gave."""
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.generator.set_state(state["generator"])
+        self.history = History(**state["history"])
+        self.plateau = replace(self.plateau, **state["plateau"])
+        device = next(self.network.parameters()).device
+        self.average = {name: value.to(device) for name, value in state["average"].items()}
+        self.best = state["best_state"]
+
+    def validate(self, loss_of_validation_rows: Callable[[], float], epoch: int) -> float:
+        """Loss of the validation rows with the moving average of the weights."""
+        live = copy.deepcopy(self.network.state_dict())
+        self.average = moving_average(self.average, live, epoch)
+        self.network.load_state_dict(self.average)
+        loss = loss_of_validation_rows()
+        self.check_finite(loss, epoch)
+        self.history.validation.append(loss)
+        if loss < self.plateau.best:
+            self.best = self.average
+        self.network.load_state_dict(live)
+        return loss
+
+    def check_finite(self, loss: float, epoch: int) -> None:
+        """Raise a ValueError that says what to try if the training has diverged."""
+        # The extremes tell, and no temporary is as large as the weights.
+        extremes = [x for p in self.network.parameters() for x in (p.min(), p.max())]
+        weights_finite = bool(torch.stack(extremes).isfinite().all())
+        if math.isfinite(loss) and weights_finite:
+            return
+        learning_rate = self.optimizer.param_groups[0]["lr"]
+        raise ValueError(
+            f"The loss is not finite in epoch {epoch} (learning_rate_init={learning_rate:g}). Try "
+            "a smaller learning_rate_init (a tenth, say) or alpha, solver='adam', or rescaled data."
+        )
+
+
 def train(
     network: nn.Module,
     row_losses: RowLosses,
@@ -169,19 +240,11 @@ def train(
         If the loss, that of the validation rows, or a weight is no longer finite; or if more epochs
         were saved than are wanted.
     """
-    history = History()
-    average: dict[str, Tensor] = {}
-    best_state: dict[str, Tensor] | None = None
+    training = Training(network, optimizer, generator, plateau)
     saved = ranks.from_first(lambda: None if checkpoint is None else checkpoint.training)
     if saved is not None:
-        network.load_state_dict(saved["network"])
-        optimizer.load_state_dict(saved["optimizer"])
-        generator.set_state(saved["generator"])
-        history, plateau = History(**saved["history"]), replace(plateau, **saved["plateau"])
-        device = next(network.parameters()).device
-        average = {name: value.to(device) for name, value in saved["average"].items()}
-        best_state = saved["best_state"]
-    n_done = len(history.terms)
+        training.restore(saved)
+    n_done = len(training.history.terms)
     if n_done > max_iter:
         raise ValueError(
             f"The checkpoint is of {n_done} epochs, but max_iter={max_iter}. Raise it to go on, or "
@@ -197,45 +260,27 @@ def train(
     )
     try:
         for epoch in bar:
-            if plateau.is_over:
+            if training.plateau.is_over:
                 break
             progress = epoch / max_iter if anneals else 1.0
             terms = train_epoch(
                 row_losses, tables, optimizer, generator, batch_size, progress, ranks
             )
             loss = sum(terms)
-            check_finite(loss, network, epoch, optimizer.param_groups[0]["lr"])
-            history.terms.append(terms)
+            training.check_finite(loss, epoch)
+            training.history.terms.append(terms)
             if validate is not None:
-                live = copy.deepcopy(network.state_dict())
-                average = moving_average(average, live, epoch)
-                network.load_state_dict(average)
-                loss = validate()
-                check_finite(loss, network, epoch, optimizer.param_groups[0]["lr"])
-                history.validation.append(loss)
-                if loss < plateau.best:
-                    best_state = average
-                network.load_state_dict(live)
+                loss = training.validate(validate, epoch)
             bar.set_postfix(loss=f"{loss:.4g}")
-            plateau.update(loss)
+            training.plateau.update(loss)
             if checkpoint is not None:
-                checkpoint.save(
-                    {
-                        "network": network.state_dict(),
-                        "optimizer": optimizer.state_dict(),
-                        "generator": generator.get_state(),
-                        "history": vars(history),
-                        "plateau": {"best": plateau.best, "n_stalled": plateau.n_stalled},
-                        "average": average,
-                        "best_state": best_state,
-                    }
-                )
+                checkpoint.save(training.state())
         if checkpoint is not None:
             checkpoint.remove()
     except KeyboardInterrupt:
         if not interruptible:
             raise
-        check_finite(0.0, network, epoch, optimizer.param_groups[0]["lr"])
+        training.check_finite(0.0, epoch)
         warnings.warn(
             f"Training was interrupted in epoch {epoch} of {max_iter}; the estimator "
             "keeps the weights it had reached.",
@@ -244,9 +289,9 @@ def train(
     finally:
         bar.close()
         optimizer.zero_grad()  # frees the gradients, which are as large as the weights
-    if best_state is not None:
-        network.load_state_dict(best_state)
-    return history
+    if training.best is not None:
+        network.load_state_dict(training.best)
+    return training.history
 
 
 def moving_average(
@@ -261,16 +306,3 @@ def moving_average(
     return {
         name: torch.lerp(average.get(name, value), value, share) for name, value in state.items()
     }
-
-
-def check_finite(loss: float, network: nn.Module, epoch: int, learning_rate: float) -> None:
-    """Raise a ValueError that says what to try if the training has diverged."""
-    # The extremes tell, and no temporary is as large as the weights.
-    extremes = [x for p in network.parameters() for x in (p.min(), p.max())]
-    weights_finite = bool(torch.stack(extremes).isfinite().all())
-    if math.isfinite(loss) and weights_finite:
-        return
-    raise ValueError(
-        f"The loss is not finite in epoch {epoch} (learning_rate_init={learning_rate:g}). Try a "
-        "smaller learning_rate_init (a tenth, say) or alpha, solver='adam', or rescaled data."
-    )
