@@ -155,7 +155,7 @@ class DensityModel(Model):
 
     def variance_weights(self) -> list[nn.Parameter]:
         _, outputs = self.network.feature_layers()
-        return [outputs[real.mean_output + 1].weight for real in self.likelihood.real_values()]
+        return [outputs[place].weight for place in self.likelihood.variance_outputs()]
 
     def make_optimizer(self, options: TrainingOptions) -> torch.optim.Optimizer:
         optimizer = super().make_optimizer(options)

@@ -1,4 +1,4 @@
-"""Factor analysis: the linear model that a network for real values starts from."""
+"""Factor analysis: the linear model that a network for real values and counts starts from."""
 
 from __future__ import annotations
 

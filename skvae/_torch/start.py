@@ -1,4 +1,4 @@
-"""Weights to start the training from: a network that is the best linear model of real values."""
+"""Weights to start the training from: a network that is the best linear model of its columns."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from torch import Generator, Tensor, nn
 from .blocks import blocks, rows_per_block
 from .factors import MAX_COLUMNS, MAX_FACTORS, MAX_ROWS, Factors, factor_analysis, regression
 from .likelihoods import Likelihood
-from .likelihoods.base import RealValues
+from .likelihoods.base import LinearColumns
 from .networks import DTYPE, MLP, VAE, Linear
 from .objective import encoder_inputs
-from .sparse import Table, as_batch
+from .sparse import CSRBatch, Table, as_batch
 
 # Activations f for which f(x) - f(-x) is a multiple of x, and by what that has to be multiplied to
 # be x: two units of a hidden layer can pass a value on.
@@ -30,40 +30,43 @@ INDICATOR_GAIN = 3.0
 def start_from_factors(
     network: VAE, likelihood: Likelihood, X: Table, generator: Generator
 ) -> None:
-    """Let a new network start from factor analysis of the real values, where it can."""
-    real = likelihood.real_values()
-    n_columns = sum(len(part.columns) for part in real)
+    """Let a new network start from factor analysis of real values and counts, where it can."""
+    linear = likelihood.linear_columns()
+    n_columns = sum(len(part.columns) for part in linear)
     n_factors = min(most_factors(network), n_columns, MAX_FACTORS)
     if n_factors == 0 or n_columns > MAX_COLUMNS:
         return
     if X.shape[0] > MAX_ROWS:
         X = X[torch.randperm(X.shape[0], generator=generator)[:MAX_ROWS].numpy()]
     values = torch.cat(
-        [real_values(likelihood, rows, real) for rows in blocks(X, rows_per_block(X.shape[1]))]
+        [standardised(likelihood, rows, linear) for rows in blocks(X, rows_per_block(X.shape[1]))]
     )
     known = ~values.isnan().all(1)
     if not known.any():
         return
     # Half as much again as the least, so that there is a gradient.
-    min_variance = 1.5 * max(part.min_variance for part in real)
+    min_variance = 1.5 * max(part.min_variance for part in linear)
     factors = factor_analysis(values[known], n_factors, min_variance)
     if factors.loadings.shape[1] == 0:
         return
-    read_linearly(network, factors, real)
-    write_linearly(network, factors, real)
+    read_linearly(network, factors, linear)
+    write_linearly(network, factors, linear)
     if network.n_indicators and network.encoder.layers:
         read_gaps(network, likelihood, X[known.numpy()], factors, generator)
 
 
-def real_values(likelihood: Likelihood, rows: Table, real: Sequence[RealValues]) -> Tensor:
-    """Values of some columns as the encoder reads them, but NaN where they are missing."""
+def standardised(likelihood: Likelihood, rows: Table, linear: Sequence[LinearColumns]) -> Tensor:
+    """What the encoder reads of some columns, standardised, but NaN where values are missing."""
     x = likelihood.prepare(as_batch(rows), torch.float64)
     inputs = likelihood.inputs(x)
-    assert isinstance(x, Tensor)  # real values are written out
-    assert isinstance(inputs, Tensor)
-    columns = torch.cat([part.columns for part in real])
-    places = torch.cat([part.inputs() for part in real])
-    return inputs[:, places].masked_fill(x[:, columns].isnan(), math.nan)
+    x, inputs = (t.to_dense() if isinstance(t, CSRBatch) else t for t in (x, inputs))
+    values = [
+        ((inputs[:, part.inputs] - part.location) / part.scale).masked_fill(
+            x[:, part.columns].isnan(), math.nan
+        )
+        for part in linear
+    ]
+    return torch.cat(values, 1)
 
 
 def most_factors(network: VAE) -> int:
@@ -96,34 +99,39 @@ def carry(layers: MLP, weight: Tensor) -> Tensor:
     return weight
 
 
-def read_linearly(network: VAE, factors: Factors, real: Sequence[RealValues]) -> None:
+def read_linearly(network: VAE, factors: Factors, linear: Sequence[LinearColumns]) -> None:
     """Let the first dimensions of the code be the factors; the others stay random."""
     n_columns, n_factors = factors.loadings.shape
-    reader = factors.reader.to(DTYPE)
+    location, scale = (
+        torch.cat(parts) for parts in zip(*((p.location, p.scale) for p in linear), strict=True)
+    )
+    reader = factors.reader[:n_columns] / scale[:, None]
     weight = torch.zeros(network.n_inputs, n_factors, dtype=DTYPE)
-    weight[torch.cat([part.inputs() for part in real])] = reader[:n_columns]
+    weight[torch.cat([part.inputs for part in linear])] = reader.to(DTYPE)
     if network.n_indicators:
-        columns = torch.cat([part.columns for part in real])
-        weight[network.n_inputs - network.n_indicators + columns] = reader[n_columns:]
+        columns = torch.cat([part.columns for part in linear])
+        first = network.n_inputs - network.n_indicators
+        weight[first + columns] = factors.reader[n_columns:].to(DTYPE)
     network.mean.weight[:, :n_factors] = carry(network.encoder, weight)
-    network.mean.bias[:n_factors] = factors.reader_bias
+    network.mean.bias[:n_factors] = factors.reader_bias - location @ reader
     network.log_variance.weight[:, :n_factors] = 0
     set_variance(network, factors, factors.unread)
 
 
-def write_linearly(network: VAE, factors: Factors, real: Sequence[RealValues]) -> None:
-    """Let the outputs of the real values be those of the factors' model; others stay random."""
+def write_linearly(network: VAE, factors: Factors, linear: Sequence[LinearColumns]) -> None:
+    """Let the outputs of these columns be those of the factors' model; others stay random."""
     n_factors = factors.loadings.shape[1]
     code = torch.eye(network.n_components, n_factors, dtype=DTYPE)
-    loadings = factors.loadings.to(DTYPE) @ carry(network.decoder, code).T
-    sizes = [len(part.columns) for part in real]
-    parts = (value.to(DTYPE).split(sizes) for value in (loadings, factors.mean, factors.variance))
+    passed_on = carry(network.decoder, code).T
+    sizes = [len(part.columns) for part in linear]
+    models = (value.split(sizes) for value in (factors.loadings, factors.mean, factors.variance))
     _, outputs = network.feature_layers()
-    for part, part_loadings, mean, variance in zip(real, *parts, strict=True):
-        mean_output, variance_output = outputs[part.mean_output : part.mean_output + 2]
-        mean_output.weight[:] = part_loadings
-        variance_output.weight[:] = 0
-        mean_output.bias[:], variance_output.bias[:] = part.biases(mean, variance)
+    for part, *model in zip(linear, *models, strict=True):
+        for output, (loadings, mean) in zip(
+            outputs[part.first_output :], part.to_outputs(*model), strict=False
+        ):
+            output.weight[part.places] = loadings.to(DTYPE) @ passed_on
+            output.bias[part.places] = mean.to(DTYPE)
 
 
 def set_variance(network: VAE, factors: Factors, unread: Tensor) -> None:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
-from scipy.special import expit
-from scipy.stats import multivariate_normal
+from scipy.special import expit, logsumexp
+from scipy.stats import multivariate_normal, nbinom, norm, poisson
 from sklearn.decomposition import FactorAnalysis
 
 from skvae import VAEDensityEstimator
@@ -136,11 +136,11 @@ def test_other_columns_start_as_they_do_without():
     X = np.c_[X[:, :2], X[:, :1] > 1, X[:, 2:], X[:, 1:2] > 0]
     models = [made(X, likelihood="auto", init=init) for init in ("factor_analysis", "random")]
     linear, random = (model.network for model in models)
-    (real,) = models[0].likelihood.real_values()
+    (real,) = models[0].likelihood.linear_columns()
     assert real.columns.tolist() == [0, 1, 3, 4, 5]
     for place in range(3):
         same = torch.equal(linear.outputs[place].weight, random.outputs[place].weight)
-        assert same == (place not in (real.mean_output, real.mean_output + 1))
+        assert same == (place not in (real.first_output, real.first_output + 1))
     # The code says what the real values are, and nothing of them depends on the others.
     changed = X.copy()
     changed[:, [2, 6]] = 1 - X[:, [2, 6]]
@@ -149,6 +149,64 @@ def test_other_columns_start_as_they_do_without():
     means = models[0].decode(codes, "cpu")[:, real.columns]
     residual = ((means - X[:, real.columns]) ** 2).mean(0) / X[:, real.columns].var(0)
     assert residual[:4].max() < 0.5
+
+
+def counts_of_one_factor(n_rows, level, likelihood, seed):
+    """Counts with log-rates linear in one normal factor, and the log-probability of each row."""
+    rng = np.random.RandomState(seed)
+    loadings, r = np.array([0.6, 0.3, -0.4, 0.0, 0.5]), 50.0
+    z = np.linspace(-8, 8, 4001)[:, None]
+    rates = level * np.exp(rng.randn(n_rows, 1) * loadings)
+    if likelihood == "poisson":
+        X = rng.poisson(rates)
+        log_p = [poisson.logpmf(x, level * np.exp(z * loadings)).sum(1) for x in X]
+    else:
+        X = rng.poisson(rates * rng.gamma(r, 1 / r, rates.shape))
+        p = r / (r + level * np.exp(z * loadings))
+        log_p = [nbinom.logpmf(x, r, p).sum(1) for x in X]
+    log_weight = norm.logpdf(z[:, 0]) + np.log(z[1, 0] - z[0, 0])
+    return X.astype(float), logsumexp(np.array(log_p) + log_weight, axis=1)
+
+
+@pytest.mark.parametrize(("likelihood", "gain"), [("poisson", 1), ("negative_binomial", 0)])
+def test_density_of_counts_is_found_from_a_linear_model_of_their_logarithms(likelihood, gain):
+    X, _ = counts_of_one_factor(400, 2000, likelihood, 0)
+    rows, exact = counts_of_one_factor(200, 2000, likelihood, 1)
+    linear, random = (
+        VAEDensityEstimator(
+            2, likelihood=likelihood, init=init, n_importance_samples=1000, random_state=0
+        ).fit(X)
+        for init in ("factor_analysis", "random")
+    )
+    assert exact.mean() - 0.5 < linear.score(rows) < exact.mean() + 0.05
+    assert random.score(rows) < linear.score(rows) - gain
+
+
+@pytest.mark.parametrize("likelihood", ["poisson", "negative_binomial"])
+def test_sparse_counts_start_as_dense_ones_do(likelihood):
+    X, _ = counts_of_one_factor(100, 20, likelihood, 0)
+    X = np.c_[np.arange(100) % 7 == 0, X]  # a small count, which stays random
+    models = [made(table, likelihood=likelihood) for table in (X, sp.csr_matrix(X))]
+    dense, sparse = (model.network.state_dict() for model in models)
+    for name, weight in dense.items():
+        torch.testing.assert_close(sparse[name], weight, rtol=1e-5, atol=1e-6)
+    random = made(X, likelihood=likelihood, init="random").network.outputs[0]
+    same = (models[0].network.outputs[0].weight == random.weight).all(1)
+    assert same.tolist() == [True, *[False] * 5]
+
+
+@pytest.mark.parametrize("likelihood", ["poisson", "negative_binomial"])
+def test_untrained_means_of_counts_are_those_of_the_table(likelihood):
+    X, _ = counts_of_one_factor(1000, 50, likelihood, 0)
+    X[np.random.RandomState(1).uniform(size=X.shape) < 0.2] = np.nan
+    model = made(X, likelihood=likelihood)
+    means = model.sample(20_000, 0, "cpu", sparse=False).mean(axis=0)
+    np.testing.assert_allclose(means, np.nanmean(X, axis=0), rtol=0.05)
+    # A value says much about the others that depend on the factor.
+    codes = model.encode(X, "cpu")
+    complete = ~np.isnan(X[:, [0, 4]]).any(axis=1)
+    correlation = np.corrcoef(model.decode(codes, "cpu")[complete, 0], X[complete, 0])[0, 1]
+    assert correlation > 0.9
 
 
 @pytest.mark.parametrize("hidden_layer_sizes", [(), (4,), (4, 9), (9, 4), (2,), (5,)])

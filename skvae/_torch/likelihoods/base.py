@@ -118,32 +118,39 @@ def private_numpy(generator: Generator) -> np.random.RandomState:
 
 
 @dataclass(frozen=True)
-class RealValues:
-    """Columns of which the decoder gives means and variances, in standardised units.
+class LinearColumns:
+    """Columns of which a linear model of what the encoder reads is one of what the decoder says.
 
     Parameters
     ----------
     columns : Tensor of int of shape (n_columns,)
         Where they are in the table.
-    first_input : int
-        Where the first of them is in what the encoder reads.
-    mean_output : int
-        Place of the output that is their mean; the next one is what their variance comes from.
-    biases : callable
-        Biases of the two outputs for a mean and a variance, each (n_columns,).
+    places : Tensor of int of shape (n_columns,)
+        Where they are among the columns of their likelihood.
+    location, scale : Tensor of shape (n_columns,)
+        What standardises what the encoder reads of them; it reads the location of a missing value.
     min_variance : float
-        The smallest variance there is.
+        The smallest variance that such a standardised value may have given z.
+    to_outputs : callable
+        Of a model with loadings (n_columns, n_factors), mean and variance (n_columns,) of the
+        standardised values, the loadings and means of each of the likelihood's outputs.
+    first_input, first_output : int
+        Place of the likelihood's first column in what the encoder reads, and of its first output.
     """
 
     columns: Tensor
-    first_input: int
-    mean_output: int
-    biases: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+    places: Tensor
+    location: Tensor
+    scale: Tensor
     min_variance: float
+    to_outputs: Callable[[Tensor, Tensor, Tensor], list[tuple[Tensor, Tensor]]]
+    first_input: int = 0
+    first_output: int = 0
 
+    @property
     def inputs(self) -> Tensor:
         """Where they are in what the encoder reads, (n_columns,)."""
-        return self.first_input + torch.arange(len(self.columns))
+        return self.first_input + self.places
 
 
 class Likelihood(ABC):
@@ -181,8 +188,12 @@ class Likelihood(ABC):
         """What to train on when annealing has come so far, from 0 to 1: after it, the same."""
         return self
 
-    def real_values(self) -> list[RealValues]:
-        """Where it describes real values by their means and variances, after `start`."""
+    def linear_columns(self) -> list[LinearColumns]:
+        """Columns that a network can start from a linear model of, right after `start`."""
+        return []
+
+    def variance_outputs(self) -> list[int]:
+        """Places of outputs that are variances alone."""
         return []
 
     def column_means(self) -> Tensor | None:

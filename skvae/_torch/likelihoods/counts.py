@@ -3,16 +3,34 @@
 from __future__ import annotations
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from torch import Tensor
 
 from ..sparse import Batch, CSRBatch, Table
-from .base import Likelihood, column_counts, column_sums, filled, not_a_code, refuse, stored_values
+from .base import (
+    Likelihood,
+    LinearColumns,
+    column_counts,
+    column_moments,
+    column_sums,
+    filled,
+    not_a_code,
+    refuse,
+    stored_values,
+)
 
 # Largest count. The logarithm of a mean goes further, to 4.9e8, and no further: in float32 neither
 # a mean nor a sum of means overflows.
 MAX_COUNT = 1e8
 MAX_LOG_MEAN = 20.0
+
+# Least mean of the columns that a network can start from a linear model of: the logarithms of small
+# counts say little about their rates.
+MIN_LINEAR_MEAN = 1.0
+
+# Smallest variance of a standardised logarithm in such a model.
+MIN_VARIANCE = 1e-3
 
 
 def not_a_count(values: np.ndarray) -> np.ndarray:
@@ -37,7 +55,33 @@ class Counts(Likelihood):
         # Half a count more, so that a column of zeros keeps a finite logarithm.
         means = (column_sums(X) + 0.5) / np.maximum(column_counts(X), 1)
         self.means_ = torch.from_numpy(means)
+        large = np.flatnonzero(means >= MIN_LINEAR_MEAN)
+        logarithms = X[:, large].log1p() if sp.issparse(X) else np.log1p(X[:, large])
+        _, deviation = column_moments(logarithms)
+        scale = np.where(deviation > 0, deviation, 1.0)
+        self.linear_ = torch.from_numpy(large), torch.from_numpy(scale)
         return [np.log(means)]
+
+    def linear_columns(self) -> list[LinearColumns]:
+        columns, scale = self.linear_
+        mean = self.means_[columns]
+        # What a small change of log(1 + x) is one of log x by.
+        slope = (1 + mean) / mean
+
+        def to_outputs(
+            loadings: Tensor, shift: Tensor, variance: Tensor
+        ) -> list[tuple[Tensor, Tensor]]:
+            loadings = loadings * (scale * slope)[:, None]
+            log_mean = mean.log() - (loadings**2).sum(1) / 2  # the mean over z stays the mean
+            return [(loadings, log_mean), *self.spread_outputs(loadings, columns, variance)]
+
+        return [LinearColumns(columns, columns, mean.log1p(), scale, MIN_VARIANCE, to_outputs)]
+
+    def spread_outputs(
+        self, loadings: Tensor, columns: Tensor, variance: Tensor
+    ) -> list[tuple[Tensor, Tensor]]:
+        """Loadings and means of the outputs beside log-means, see `LinearColumns.to_outputs`."""
+        return []
 
     def column_means(self) -> Tensor | None:
         return self.means_

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from ..sparse import Batch, CSRBatch, Table
-from .base import Likelihood, RealValues, column_moments, column_name, filled
+from .base import Likelihood, LinearColumns, column_moments, column_name, filled
 
 
 def log_normal(x: Tensor, mean: Tensor | float, variance: Tensor) -> Tensor:
@@ -60,9 +60,19 @@ class Gaussian(Likelihood):
         """Biases of the outputs that give columns this mean and variance, in standardised units."""
         return mean, (variance - self.MIN_VARIANCE).expm1().log()
 
-    def real_values(self) -> list[RealValues]:
+    def linear_columns(self) -> list[LinearColumns]:
+        def to_outputs(
+            loadings: Tensor, mean: Tensor, variance: Tensor
+        ) -> list[tuple[Tensor, Tensor]]:
+            mean, variance = self.biases(mean, variance)
+            return [(loadings, mean), (torch.zeros_like(loadings), variance)]
+
         columns = torch.arange(len(self.scale_))
-        return [RealValues(columns, 0, 0, self.biases, self.MIN_VARIANCE)]
+        location, scale = torch.zeros_like(self.scale_), torch.ones_like(self.scale_)
+        return [LinearColumns(columns, columns, location, scale, self.MIN_VARIANCE, to_outputs)]
+
+    def variance_outputs(self) -> list[int]:
+        return [1]
 
     def prepare(self, batch: Batch, dtype: torch.dtype) -> Tensor:
         dense = batch.to_dense() if isinstance(batch, CSRBatch) else batch

@@ -13,7 +13,7 @@ import torch
 from torch import Generator, Tensor
 
 from ..sparse import Batch, CSRBatch, Table
-from .base import Likelihood, RealValues
+from .base import Likelihood, LinearColumns
 
 T = TypeVar("T")
 
@@ -74,22 +74,30 @@ class Mixed(Likelihood):
         likelihood.parts = [part.in_training(progress) for part in self.parts]
         return likelihood
 
-    def real_values(self) -> list[RealValues]:
+    def linear_columns(self) -> list[LinearColumns]:
         found = []
         first_input = first_output = 0
         for part, columns, width in zip(self.parts, self.groups, self.widths(), strict=True):
             found += [
                 replace(
-                    real,
-                    columns=columns[real.columns],
-                    first_input=first_input + real.first_input,
-                    mean_output=first_output + real.mean_output,
+                    linear,
+                    columns=columns[linear.columns],
+                    first_input=first_input,
+                    first_output=first_output,
                 )
-                for real in part.real_values()
+                for linear in part.linear_columns()
             ]
             first_input += width
             first_output += part.n_outputs
         return found
+
+    def variance_outputs(self) -> list[int]:
+        firsts = np.cumsum([0, *(part.n_outputs for part in self.parts)])
+        return [
+            int(first) + output
+            for first, part in zip(firsts, self.parts, strict=False)
+            for output in part.variance_outputs()
+        ]
 
     def prepare(self, batch: Batch, dtype: torch.dtype) -> Tensor:
         dense = batch.to_dense() if isinstance(batch, CSRBatch) else batch

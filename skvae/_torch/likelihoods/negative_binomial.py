@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -35,6 +36,17 @@ class NegativeBinomial(Counts):
         r = np.full_like(mean, largest)
         np.divide(mean**2, excess, out=r, where=excess > 0)
         return [log_means, np.log(r.clip(1 / largest, largest))]
+
+    def spread_outputs(
+        self, loadings: Tensor, columns: Tensor, variance: Tensor
+    ) -> list[tuple[Tensor, Tensor]]:
+        scale = self.linear_[1]
+        mean = self.means_[columns]
+        # What the logarithms vary by, less what those of Poisson counts do.
+        excess = variance * (scale * (1 + mean) / mean) ** 2 - 1 / mean
+        largest = math.exp(self.MAX_LOG_R)
+        log_r = -excess.clamp(1 / largest, largest).log()
+        return [(torch.zeros_like(loadings), log_r)]
 
     def parameters(self, outputs: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Log m and log r, within their bounds."""

@@ -111,8 +111,7 @@ def test_encoder_reads_what_the_parts_give(names):
 
 def test_variances_are_the_outputs_that_change_no_mean():
     likelihood, biases = fitted(mixed()[0], rows())
-    (real,) = likelihood.real_values()
-    place = real.mean_output + 1
+    (place,) = likelihood.variance_outputs()
     outputs = random_outputs(biases, len(rows()))
     changed = [output + (number == place) for number, output in enumerate(outputs)]
     assert torch.equal(likelihood.mean(changed), likelihood.mean(outputs))
@@ -122,14 +121,18 @@ def test_variances_are_the_outputs_that_change_no_mean():
     assert differs.any(0).sum() == 1
 
 
-def test_real_values_are_where_it_says():
+def test_linear_columns_are_where_it_says():
     likelihood, biases = fitted(mixed()[0], rows())
-    (real,) = likelihood.real_values()
+    found = likelihood.linear_columns()
     x = prepared(likelihood, rows())
-    read = likelihood.inputs(x)[:, real.first_input :][:, : len(real.columns)]
-    assert real.columns.tolist() == COLUMNS["gaussian"]
-    torch.testing.assert_close(read, x[:, COLUMNS["gaussian"]], rtol=0, atol=0)
-    assert all(len(bias) == len(real.columns) for bias in biases[real.mean_output :][:2])
+    names = ("multinomial", "gaussian", "poisson", "negative_binomial")
+    assert [part.columns.tolist() for part in found] == [COLUMNS[name] for name in names]
+    for part, name in zip(found, names, strict=True):
+        read = likelihood.inputs(x)[:, part.inputs]
+        values = x[:, part.columns]
+        expected = values if name == "gaussian" else values.log1p()
+        torch.testing.assert_close(read, expected, rtol=0, atol=0)
+        assert len(biases[part.first_output]) == len(COLUMNS[name])
 
 
 def test_weight_decay_makes_variances_alike_before_it_makes_means_alike():
@@ -138,7 +141,7 @@ def test_weight_decay_makes_variances_alike_before_it_makes_means_alike():
     X = np.column_stack([4 * group + rng.randn(400) * (1 + group), group])
     model = VAEDensityEstimator(alpha=0.03, max_iter=60, random_state=0).fit(X)._model
     mean, variance = (output.weight.detach().abs().max() for output in model.network.outputs[1:])
-    assert [real.mean_output for real in model.likelihood.real_values()] == [1]
+    assert model.likelihood.variance_outputs() == [2]
     assert 10 * variance < mean
 
 
