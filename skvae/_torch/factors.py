@@ -7,10 +7,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-# Rows that it is fitted on, and columns and factors that it is fitted to, at most: it is to take
-# little of the time of the training that it begins.
+# Rows that it is fitted on, columns and factors that it is fitted to, and columns of the table that
+# these are taken from, at most: it is to take little of the time of the training that it begins.
 MAX_ROWS = 2000
 MAX_COLUMNS = 1000
+MAX_TABLE_COLUMNS = 20_000
 MAX_FACTORS = 32
 
 N_ITERATIONS = 100

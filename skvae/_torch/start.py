@@ -10,7 +10,15 @@ import torch
 from torch import Generator, Tensor, nn
 
 from .blocks import blocks, rows_per_block
-from .factors import MAX_COLUMNS, MAX_FACTORS, MAX_ROWS, Factors, factor_analysis, regression
+from .factors import (
+    MAX_COLUMNS,
+    MAX_FACTORS,
+    MAX_ROWS,
+    MAX_TABLE_COLUMNS,
+    Factors,
+    factor_analysis,
+    regression,
+)
 from .likelihoods import Likelihood
 from .likelihoods.base import LinearColumns
 from .networks import DTYPE, MLP, VAE, Linear
@@ -34,7 +42,7 @@ def start_from_factors(
     linear = likelihood.linear_columns()
     n_columns = sum(len(part.columns) for part in linear)
     n_factors = min(most_factors(network), n_columns, MAX_FACTORS)
-    if n_factors == 0 or n_columns > MAX_COLUMNS:
+    if n_factors == 0 or n_columns > MAX_COLUMNS or X.shape[1] > MAX_TABLE_COLUMNS:
         return
     if X.shape[0] > MAX_ROWS:
         X = X[torch.randperm(X.shape[0], generator=generator)[:MAX_ROWS].numpy()]

@@ -271,8 +271,8 @@ def test_refuses_what_a_sample_would_bias(parameters, as_table, match):
 
 
 def test_auto_samples_the_zeros_of_a_large_vocabulary(monkeypatch):
-    monkeypatch.setattr("skvae._torch.models.MIN_FEATURES_TO_SAMPLE", 400)
-    monkeypatch.setattr("skvae._torch.models.N_ZEROS_SAMPLED", 20)
+    monkeypatch.setattr("skvae._torch.density_model.MIN_FEATURES_TO_SAMPLE", 400)
+    monkeypatch.setattr("skvae._torch.density_model.N_ZEROS_SAMPLED", 20)
     X = long_tailed(200)
     options = {"max_iter": 2, "random_state": 0, "outlier_score": "elbo"}
     auto, drawn, every = (
