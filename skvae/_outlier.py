@@ -68,8 +68,9 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
         where X is sparse and has at least 20,000 features. Scores count all zeros whatever is set
         here.
     n_importance_samples : int, default=1
-        Draws of z from which a row is scored; 1 is the ELBO. Read by `fit`, because `offset_`
-        belongs to it.
+        Draws of z from which a row is scored; 1 is the ELBO, and many are from a q(z|x) that is
+        fitted to the row, see `n_refinement_steps` of `VAEDensityEstimator`. Read by `fit`, because
+        `offset_` belongs to it.
     solver : {"adam", "sgd"}, default="adam"
         Optimiser; "sgd" is plain, without momentum.
     alpha : "auto" or float, default="auto"
