@@ -239,7 +239,9 @@ class DensityModel(Model):
         self.check(X)
         network, noise = self.scorer(options.device), self._noise(options.n_importance_samples)
         bounds = self._by_blocks(
-            lambda rows: self._weigh(rows, network, noise, options)[2], X, self._row_size(options)
+            lambda rows: self._weigh(rows, network, noise, options)[2],
+            X,
+            self._row_size(noise, options),
         )
         return finite(bounds, X)
 
@@ -251,7 +253,9 @@ class DensityModel(Model):
         self.check(X)
         network, noise = self.scorer(options.device), self._noise(options.n_importance_samples)
         parts = []
-        for rows in blocks(X, rows_per_block(self.network.n_features, self._row_size(options))):
+        for rows in blocks(
+            X, rows_per_block(self.network.n_features, self._row_size(noise, options))
+        ):
             x, q, bound, weights = self._weigh(rows, network, noise, options)
             baseline, entries = expected_terms(network, self.likelihood, x, q, x, noise, weights)
             latent = bound - baseline - sum_entries(entries, x)
@@ -276,7 +280,7 @@ class DensityModel(Model):
             mean = expected_mean(network, self.likelihood, x, q, noise, weights)
             return self.likelihood.to_table(mean)
 
-        return finite(self._by_blocks(means, X, self._row_size(options)), X)
+        return finite(self._by_blocks(means, X, self._row_size(noise, options)), X)
 
     @plain_modes()
     def encode(self, X: Table, device: str) -> np.ndarray:
@@ -341,11 +345,10 @@ class DensityModel(Model):
             return elbo_noise(self.noise_seed, n_components)
         return importance_noise(self.noise_seed, n_importance_samples, n_components)
 
-    def _row_size(self, options: ScoringOptions) -> int:
+    def _row_size(self, noise: Tensor, options: ScoringOptions) -> int:
         """Number of values that a row takes while it is scored, beside its features."""
-        n_draws = len(self._noise(options.n_importance_samples))
         # A refined q has a matrix for each row.
-        return max(n_draws, self.network.n_components**2 if options.n_refinement_steps else 0)
+        return max(len(noise), self.network.n_components**2 if options.n_refinement_steps else 0)
 
     def _weigh(
         self, rows: Table, network: VAE, noise: Tensor, options: ScoringOptions

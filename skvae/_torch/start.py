@@ -39,7 +39,7 @@ def start_from_factors(
     network: VAE, likelihood: Likelihood, X: Table, generator: Generator
 ) -> None:
     """Let a new network start from factor analysis of real values and counts, where it can."""
-    linear = likelihood.linear_columns()
+    linear = likelihood.linear_columns(X)
     n_columns = sum(len(part.columns) for part in linear)
     n_factors = min(most_factors(network), n_columns, MAX_FACTORS)
     if n_factors == 0 or n_columns > MAX_COLUMNS or X.shape[1] > MAX_TABLE_COLUMNS:

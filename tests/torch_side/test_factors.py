@@ -136,7 +136,7 @@ def test_other_columns_start_as_they_do_without():
     X = np.c_[X[:, :2], X[:, :1] > 1, X[:, 2:], X[:, 1:2] > 0]
     models = [made(X, likelihood="auto", init=init) for init in ("factor_analysis", "random")]
     linear, random = (model.network for model in models)
-    (real,) = models[0].likelihood.linear_columns()
+    (real,) = models[0].likelihood.linear_columns(X)
     assert real.columns.tolist() == [0, 1, 3, 4, 5]
     for place in range(3):
         same = torch.equal(linear.outputs[place].weight, random.outputs[place].weight)

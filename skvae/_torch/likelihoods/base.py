@@ -188,8 +188,8 @@ class Likelihood(ABC):
         """What to train on when annealing has come so far, from 0 to 1: after it, the same."""
         return self
 
-    def linear_columns(self) -> list[LinearColumns]:
-        """Columns that a network can start from a linear model of, right after `start`."""
+    def linear_columns(self, X: Table) -> list[LinearColumns]:
+        """Columns that a network can start from a linear model of; X is that of `start`."""
         return []
 
     def variance_outputs(self) -> list[int]:

@@ -55,16 +55,14 @@ class Counts(Likelihood):
         # Half a count more, so that a column of zeros keeps a finite logarithm.
         means = (column_sums(X) + 0.5) / np.maximum(column_counts(X), 1)
         self.means_ = torch.from_numpy(means)
-        large = np.flatnonzero(means >= MIN_LINEAR_MEAN)
-        logarithms = X[:, large].log1p() if sp.issparse(X) else np.log1p(X[:, large])
-        _, deviation = column_moments(logarithms)
-        scale = np.where(deviation > 0, deviation, 1.0)
-        self.linear_ = torch.from_numpy(large), torch.from_numpy(scale)
         return [np.log(means)]
 
-    def linear_columns(self) -> list[LinearColumns]:
-        columns, scale = self.linear_
+    def linear_columns(self, X: Table) -> list[LinearColumns]:
+        (columns,) = torch.where(self.means_ >= MIN_LINEAR_MEAN)
         mean = self.means_[columns]
+        counts = X[:, columns.numpy()]
+        _, deviation = column_moments(counts.log1p() if sp.issparse(X) else np.log1p(counts))
+        scale = torch.from_numpy(np.where(deviation > 0, deviation, 1.0))
         # What a small change of log(1 + x) is one of log x by.
         slope = (1 + mean) / mean
 
@@ -73,14 +71,18 @@ class Counts(Likelihood):
         ) -> list[tuple[Tensor, Tensor]]:
             loadings = loadings * (scale * slope)[:, None]
             log_mean = mean.log() - (loadings**2).sum(1) / 2  # the mean over z stays the mean
-            return [(loadings, log_mean), *self.spread_outputs(loadings, columns, variance)]
+            variance = variance * (scale * slope) ** 2
+            return [(loadings, log_mean), *self.spread_outputs(loadings, mean, variance)]
 
         return [LinearColumns(columns, columns, mean.log1p(), scale, MIN_VARIANCE, to_outputs)]
 
     def spread_outputs(
-        self, loadings: Tensor, columns: Tensor, variance: Tensor
+        self, loadings: Tensor, mean: Tensor, variance: Tensor
     ) -> list[tuple[Tensor, Tensor]]:
-        """Loadings and means of the outputs beside log-means, see `LinearColumns.to_outputs`."""
+        """Loadings and means of the outputs beside log-means, see `LinearColumns.to_outputs`.
+
+        `mean` is that of the counts, `variance` that of their logarithms given z.
+        """
         return []
 
     def column_means(self) -> Tensor | None:

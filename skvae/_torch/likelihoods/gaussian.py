@@ -60,7 +60,7 @@ class Gaussian(Likelihood):
         """Biases of the outputs that give columns this mean and variance, in standardised units."""
         return mean, (variance - self.MIN_VARIANCE).expm1().log()
 
-    def linear_columns(self) -> list[LinearColumns]:
+    def linear_columns(self, X: Table) -> list[LinearColumns]:
         def to_outputs(
             loadings: Tensor, mean: Tensor, variance: Tensor
         ) -> list[tuple[Tensor, Tensor]]:

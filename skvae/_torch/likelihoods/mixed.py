@@ -74,7 +74,7 @@ class Mixed(Likelihood):
         likelihood.parts = [part.in_training(progress) for part in self.parts]
         return likelihood
 
-    def linear_columns(self) -> list[LinearColumns]:
+    def linear_columns(self, X: Table) -> list[LinearColumns]:
         found = []
         first_input = first_output = 0
         for part, columns, width in zip(self.parts, self.groups, self.widths(), strict=True):
@@ -85,7 +85,7 @@ class Mixed(Likelihood):
                     first_input=first_input,
                     first_output=first_output,
                 )
-                for linear in part.linear_columns()
+                for linear in part.linear_columns(X[:, columns.numpy()])
             ]
             first_input += width
             first_output += part.n_outputs

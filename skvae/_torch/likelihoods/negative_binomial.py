@@ -38,12 +38,9 @@ class NegativeBinomial(Counts):
         return [log_means, np.log(r.clip(1 / largest, largest))]
 
     def spread_outputs(
-        self, loadings: Tensor, columns: Tensor, variance: Tensor
+        self, loadings: Tensor, mean: Tensor, variance: Tensor
     ) -> list[tuple[Tensor, Tensor]]:
-        scale = self.linear_[1]
-        mean = self.means_[columns]
-        # What the logarithms vary by, less what those of Poisson counts do.
-        excess = variance * (scale * (1 + mean) / mean) ** 2 - 1 / mean
+        excess = variance - 1 / mean  # less what the logarithms of Poisson counts vary by
         largest = math.exp(self.MAX_LOG_R)
         log_r = -excess.clamp(1 / largest, largest).log()
         return [(torch.zeros_like(loadings), log_r)]

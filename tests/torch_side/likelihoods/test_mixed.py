@@ -123,7 +123,7 @@ def test_variances_are_the_outputs_that_change_no_mean():
 
 def test_linear_columns_are_where_it_says():
     likelihood, biases = fitted(mixed()[0], rows())
-    found = likelihood.linear_columns()
+    found = likelihood.linear_columns(rows())
     x = prepared(likelihood, rows())
     names = ("multinomial", "gaussian", "poisson", "negative_binomial")
     assert [part.columns.tolist() for part in found] == [COLUMNS[name] for name in names]
