@@ -49,13 +49,19 @@ def test_the_device_to_score_on_may_be_set_after_the_fit(estimator, sparse_rows)
 
 @needs_cuda
 @pytest.mark.parametrize("likelihood", [*LIKELIHOODS, {"poisson": [0, 3], "gaussian": [1]}])
-@pytest.mark.parametrize("n_importance_samples", [1, 10])
+@pytest.mark.parametrize(
+    "scoring",
+    [
+        {"n_importance_samples": 1},
+        {"n_importance_samples": 10},
+        {"n_importance_samples": 10, "n_refinement_steps": 2},
+    ],
+    ids=lambda scoring: "-".join(map(str, scoring.values())),
+)
 @pytest.mark.parametrize("is_sparse", [False, True])
-def test_gpu_and_cpu_score_alike(likelihood, n_importance_samples, is_sparse, sparse_rows):
+def test_gpu_and_cpu_score_alike(likelihood, scoring, is_sparse, sparse_rows):
     X = sparse_rows if is_sparse else sparse_rows.toarray()
-    density = VAEDensityEstimator(
-        likelihood=likelihood, n_importance_samples=n_importance_samples, device="cuda"
-    )
+    density = VAEDensityEstimator(likelihood=likelihood, device="cuda", **scoring)
     density.set_params(random_state=0, max_iter=20).fit(X)
     on_gpu = density.score_samples(X)
     decoded = density.inverse_transform(density.transform(X))

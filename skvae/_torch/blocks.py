@@ -13,9 +13,12 @@ MAX_ELEMENTS = 2**21
 MAX_ROWS = 512
 
 
-def rows_per_block(n_features: int, n_draws: int = 1) -> int:
-    """How many rows to score at once, so that no temporary grows with the table."""
-    return max(1, min(MAX_ROWS, MAX_ELEMENTS // max(n_features, n_draws)))
+def rows_per_block(n_features: int, row_size: int = 1) -> int:
+    """How many rows to score at once, so that no temporary grows with the table.
+
+    `row_size` is what a row takes beside its features, such as a value for each draw.
+    """
+    return max(1, min(MAX_ROWS, MAX_ELEMENTS // max(n_features, row_size)))
 
 
 def blocks(X: Table, n_rows: int) -> Iterator[Table]:

@@ -16,7 +16,7 @@ from torch import Generator, Tensor, nn
 
 from .blocks import blocks, rows_per_block
 from .checkpoint import Checkpoint
-from .device import keep_freed_memory, plain_modes, scoring_device, training_device
+from .device import keep_freed_memory, scoring_device, training_device
 from .loop import History, Plateau, RowLosses, make_optimizer, train
 from .networks import EncoderDecoder
 from .ranks import ALONE, Ranks
@@ -180,7 +180,6 @@ class Model(ABC):
             sha.update(tensor.cpu().numpy().tobytes())
         return sha.hexdigest()
 
-    @plain_modes()
     def scorer(self, device: str) -> Any:
         """Float64 copy of the network on the device to score on."""
         # Threads may make a copy each; none sees one that is half made, or another's device.
@@ -192,14 +191,14 @@ class Model(ABC):
 
     @torch.no_grad()
     def _by_blocks(
-        self, function: Callable[[Table], Tensor], X: Table, n_draws: int = 1
+        self, function: Callable[[Table], Tensor], X: Table, row_size: int = 1
     ) -> np.ndarray:
         """Apply a function to a few rows at a time, so that memory does not grow with X."""
         keep_freed_memory()
         # Filled in place, for the reason given in `log_density`.
         results = np.empty(0)
         start = 0
-        for rows in blocks(X, rows_per_block(self.network.n_features, n_draws)):
+        for rows in blocks(X, rows_per_block(self.network.n_features, row_size)):
             block = function(rows).cpu().numpy()
             if start == 0:
                 results = np.empty((X.shape[0], *block.shape[1:]))

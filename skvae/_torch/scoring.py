@@ -73,7 +73,6 @@ class Fit(NamedTuple):
     precision: Tensor
 
 
-@torch.inference_mode(False)
 def importance_noise(seed: int, n_draws: int, n_components: int) -> Tensor:
     """Quasi-random standard normal draws, (n_draws, n_components) in float64.
 
@@ -87,7 +86,6 @@ def importance_noise(seed: int, n_draws: int, n_components: int) -> Tensor:
 
 
 @lru_cache(maxsize=8)
-@torch.inference_mode(False)
 def elbo_noise(seed: int, n_components: int) -> Tensor:
     """Antithetic draws with mean 0 and covariance I exactly, (n_draws, n_components) in float64.
 

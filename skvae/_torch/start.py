@@ -110,9 +110,8 @@ def carry(layers: MLP, weight: Tensor) -> Tensor:
 def read_linearly(network: VAE, factors: Factors, linear: Sequence[LinearColumns]) -> None:
     """Let the first dimensions of the code be the factors; the others stay random."""
     n_columns, n_factors = factors.loadings.shape
-    location, scale = (
-        torch.cat(parts) for parts in zip(*((p.location, p.scale) for p in linear), strict=True)
-    )
+    location = torch.cat([part.location for part in linear])
+    scale = torch.cat([part.scale for part in linear])
     reader = factors.reader[:n_columns] / scale[:, None]
     weight = torch.zeros(network.n_inputs, n_factors, dtype=DTYPE)
     weight[torch.cat([part.inputs for part in linear])] = reader.to(DTYPE)

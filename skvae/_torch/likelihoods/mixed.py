@@ -75,28 +75,24 @@ class Mixed(Likelihood):
         return likelihood
 
     def linear_columns(self, X: Table) -> list[LinearColumns]:
-        found = []
-        first_input = first_output = 0
-        for part, columns, width in zip(self.parts, self.groups, self.widths(), strict=True):
-            found += [
-                replace(
-                    linear,
-                    columns=columns[linear.columns],
-                    first_input=first_input,
-                    first_output=first_output,
-                )
-                for linear in part.linear_columns(X[:, columns.numpy()])
-            ]
-            first_input += width
-            first_output += part.n_outputs
-        return found
+        first_inputs = np.cumsum([0, *self.widths()])[:-1].tolist()
+        groups = zip(self.parts, self.groups, first_inputs, self._output_places(), strict=True)
+        return [
+            replace(
+                linear,
+                columns=columns[linear.columns],
+                first_input=first_input,
+                first_output=outputs[0],
+            )
+            for part, columns, first_input, outputs in groups
+            for linear in part.linear_columns(X[:, columns.numpy()])
+        ]
 
     def variance_outputs(self) -> list[int]:
-        firsts = np.cumsum([0, *(part.n_outputs for part in self.parts)])
         return [
-            int(first) + output
-            for first, part in zip(firsts, self.parts, strict=False)
-            for output in part.variance_outputs()
+            outputs[place]
+            for part, outputs in zip(self.parts, self._output_places(), strict=True)
+            for place in part.variance_outputs()
         ]
 
     def prepare(self, batch: Batch, dtype: torch.dtype) -> Tensor:
@@ -160,6 +156,10 @@ class Mixed(Likelihood):
         return [
             (part, x[:, columns]) for part, columns in zip(self.parts, self.groups, strict=True)
         ]
+
+    def _output_places(self) -> list[Sequence[int]]:
+        """Places of each part's outputs."""
+        return self._split_outputs(range(sum(part.n_outputs for part in self.parts)))
 
     def _split_outputs(self, outputs: Sequence[T]) -> list[Sequence[T]]:
         """Give each part its outputs of the decoder, or what there is one of for each."""
