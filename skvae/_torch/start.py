@@ -110,18 +110,23 @@ def carry(layers: MLP, weight: Tensor) -> Tensor:
 def read_linearly(network: VAE, factors: Factors, linear: Sequence[LinearColumns]) -> None:
     """Let the first dimensions of the code be the factors; the others stay random."""
     n_columns, n_factors = factors.loadings.shape
-    location = torch.cat([part.location for part in linear])
     scale = torch.cat([part.scale for part in linear])
-    reader = factors.reader[:n_columns] / scale[:, None]
-    weight = torch.zeros(network.n_inputs, n_factors, dtype=DTYPE)
-    weight[torch.cat([part.inputs for part in linear])] = reader.to(DTYPE)
+    inputs = torch.cat([part.inputs for part in linear])
+    weight = torch.zeros(network.n_inputs, n_factors, dtype=torch.float64)
+    weight[inputs] = factors.reader[:n_columns] / scale[:, None]
     if network.n_indicators:
         columns = torch.cat([part.columns for part in linear])
         first = network.n_inputs - network.n_indicators
-        weight[first + columns] = factors.reader[n_columns:].to(DTYPE)
-    network.mean.weight[:, :n_factors] = carry(network.encoder, weight)
-    network.mean.bias[:n_factors] = factors.reader_bias - location @ reader
+        weight[first + columns] = factors.reader[n_columns:]
+    network.mean.weight[:, :n_factors] = carry(network.encoder, weight.to(DTYPE))
     network.log_variance.weight[:, :n_factors] = 0
+    # What is far from 0 and hardly varies is read from its location on: nothing else in the network
+    # may see how far.
+    location = torch.cat([part.location for part in linear])
+    readers, _ = network.feature_layers()
+    for reader in readers:
+        reader.bias -= (location @ reader.weight[inputs].double()).to(DTYPE)
+    network.mean.bias[:n_factors] += factors.reader_bias
     set_variance(network, factors, factors.unread)
 
 

@@ -62,7 +62,8 @@ class Counts(Likelihood):
         mean = self.means_[columns]
         counts = X[:, columns.numpy()]
         _, deviation = column_moments(counts.log1p() if sp.issparse(X) else np.log1p(counts))
-        scale = torch.from_numpy(np.where(deviation > 0, deviation, 1.0))
+        # As wide as Poisson noise is, at least: what varies less is known no better.
+        scale = torch.from_numpy(deviation).clamp(min=(1 + mean).rsqrt())
         # What a small change of log(1 + x) is one of log x by.
         slope = (1 + mean) / mean
 
