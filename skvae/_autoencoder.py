@@ -202,7 +202,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         self.loss_ = model.loss
         self.out_activation_ = model.out_activation
 
-    def _make_model(self, X, seed):
+    def _make_model(self, X, X_train, seed):
         from ._torch.autoencoder_model import AutoencoderModel
 
         return AutoencoderModel(X, seed=seed, **self._architecture())

@@ -252,8 +252,8 @@ class NetworkEstimator(DocumentationLink, BaseEstimator, ABC):
         } | {name: getattr(self, name) for name in names}
 
     @abstractmethod
-    def _make_model(self, X: Any, seed: int) -> Model:
-        """Make an untrained model for a clean training table."""
+    def _make_model(self, X: Any, X_train: Any, seed: int) -> Model:
+        """Make an untrained model for a clean table, of which some rows may not be trained on."""
 
     def _train(
         self,
@@ -295,12 +295,13 @@ class NetworkEstimator(DocumentationLink, BaseEstimator, ABC):
             seeds = checkpoint.task["seeds"]
         split_seed, model_seed = seeds
         with plain_training(self.device):
-            # Made from all rows: a fraction, a code or a NaN may be only in those held out.
-            model = ranks.from_first(lambda: self._initial_model(X, model_seed, resume))
-            self._model_architecture = self._architecture()
+            X_train = X
             if hold_out and X_val is None:
-                X, X_val = self._split(X, split_seed)
-            tables = [X] if blocks is None else blocks
+                X_train, X_val = self._split(X, split_seed)
+            # Made for all rows: a fraction, a code or a NaN may be only in those held out.
+            model = ranks.from_first(lambda: self._initial_model(X, X_train, model_seed, resume))
+            self._model_architecture = self._architecture()
+            tables = [X_train] if blocks is None else blocks
             if X_val is not None:
                 model.check(X_val)
             n_rows = 0
@@ -308,7 +309,7 @@ class NetworkEstimator(DocumentationLink, BaseEstimator, ABC):
                 model.check(table)
                 n_rows += table.shape[0]
             model.train(
-                X,
+                X_train,
                 X_val,
                 replace(self._training_options(max_iter), ranks=ranks),
                 blocks=tables,
@@ -319,10 +320,10 @@ class NetworkEstimator(DocumentationLink, BaseEstimator, ABC):
             )
             self._keep(model)
 
-    def _initial_model(self, X: Any, seed: int, resume: bool) -> Model:
+    def _initial_model(self, X: Any, X_train: Any, seed: int, resume: bool) -> Model:
         """Model to train: a new one, or a copy of the one there is."""
         if not resume:
-            return self._make_model(X, seed)
+            return self._make_model(X, X_train, seed)
         if self._model_architecture != self._architecture():
             raise ValueError(
                 f"{type(self).__name__} continues a network made with "

@@ -484,10 +484,13 @@ class VAEDensityEstimator(
             n_negative_samples=self.n_negative_samples,
         )
 
-    def _make_model(self, X, seed):
+    def _make_model(self, X, X_train, seed):
         from ._torch.density_model import DensityModel
 
-        return DensityModel(X, init=self.init, seed=seed, **self._architecture())
+        model = DensityModel(X, seed=seed, **self._architecture())
+        if self.init == "factor_analysis":
+            model.start_from_factors(X_train)
+        return model
 
     def score_samples(self, X):
         """Bound on log p(x) of each row.

@@ -116,7 +116,6 @@ class DensityModel(Model):
         X: Table,
         *,
         likelihood: str | Mapping[str, Sequence[int]],
-        init: str = "random",
         autoregressive: bool | str,
         n_components: int,
         n_prior_components: int = 1,
@@ -142,8 +141,10 @@ class DensityModel(Model):
             n_prior_components=n_prior_components,
         )
         super().__init__(network, generator)
-        if init == "factor_analysis":
-            start_from_factors(network, self.likelihood, X, generator)
+
+    def start_from_factors(self, X: Table) -> None:
+        """Let a new model start from factor analysis of the rows that it is to be trained on."""
+        self.starts_fitted = start_from_factors(self.network, self.likelihood, X, self.generator)
 
     def check(self, X: Table) -> None:
         self.likelihood.check(X)

@@ -76,9 +76,12 @@ def factor_analysis(x: Tensor, n_factors: int, min_variance: float) -> Factors:
         The noise has at least this variance.
     """
     observed = ~x.isnan()
-    # Columns whose values are missing in the same rows are summed over together.
+    # Columns whose values are missing in the same rows are summed over together, and rows in which
+    # the same are have one covariance.
     masks, mask_of = torch.unique(observed, dim=1, return_inverse=True)
-    masks, observed, values = masks.double(), observed.double(), x.nan_to_num(0.0)
+    row_masks, row_mask_of = torch.unique(masks, dim=0, return_inverse=True)
+    masks, row_masks = masks.double(), row_masks.double()
+    observed, values = observed.double(), x.nan_to_num(0.0)
     n_values, squares = observed.sum(0), (values**2).sum(0)
 
     def posterior(loadings: Tensor, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
@@ -87,7 +90,8 @@ def factor_analysis(x: Tensor, n_factors: int, min_variance: float) -> Factors:
         identity = torch.eye(loadings.shape[1], dtype=x.dtype)
         precisions = x.new_zeros(masks.shape[1], *identity.shape)
         precisions.index_add_(0, mask_of, scaled[:, :, None] * loadings[:, None])
-        covariance = torch.linalg.inv(identity + torch.tensordot(masks, precisions, 1))
+        covariance = torch.linalg.inv(identity + torch.tensordot(row_masks, precisions, 1))
+        covariance = covariance[row_mask_of]
         informed = (values - mean * observed) @ scaled
         return (covariance @ informed[..., None])[..., 0], covariance
 
@@ -121,7 +125,12 @@ def factor_analysis(x: Tensor, n_factors: int, min_variance: float) -> Factors:
 
     z, covariance = posterior(loadings, mean, variance)
     inputs = torch.cat([values, 1 - observed], 1)
-    reader, reader_bias = regression(inputs, z)
+    if (observed == 1).all():
+        # Rows have one covariance, and their means are linear in the values.
+        direct = (loadings / variance[:, None]) @ covariance[0]
+        reader, reader_bias = torch.cat([direct, torch.zeros_like(direct)]), -mean @ direct
+    else:
+        reader, reader_bias = regression(inputs, z)
     unread = z - inputs @ reader - reader_bias
     posterior_variance = covariance.diagonal(dim1=1, dim2=2).mean(0)
     return Factors(loadings, mean, variance, reader, reader_bias, unread, posterior_variance)

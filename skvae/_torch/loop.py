@@ -144,7 +144,7 @@ class Training:
     average : dict of str to Tensor
         Moving average of the weights, if rows are held out.
     best : dict of str to Tensor or None
-        The average with the lowest loss of the validation rows so far.
+        The average with the lowest loss of the validation rows so far, or the start.
     """
 
     network: nn.Module
@@ -177,6 +177,12 @@ class Training:
         device = next(self.network.parameters()).device
         self.average = {name: value.to(device) for name, value in state["average"].items()}
         self.best = state["best_state"]
+
+    def validate_start(self, loss_of_validation_rows: Callable[[], float]) -> None:
+        """Let the weights that training begins with be the best so far."""
+        loss = loss_of_validation_rows()
+        self.plateau.update(loss)
+        self.best = copy.deepcopy(self.network.state_dict())
 
     def validate(self, loss_of_validation_rows: Callable[[], float], epoch: int) -> float:
         """Loss of the validation rows with the moving average of the weights."""
@@ -217,6 +223,7 @@ def train(
     plateau: Plateau,
     anneals: bool = False,
     validate: Callable[[], float] | None = None,
+    start_counts: bool = False,
     checkpoint: Checkpoint | None = None,
     ranks: Ranks = ALONE,
     interruptible: bool = True,
@@ -231,8 +238,9 @@ def train(
     With `anneals` the terms are told which share of the epochs is over; otherwise 1.
 
     Training stops on a plateau of the loss; with `validate`, on a plateau of what that returns when
-    the network has the moving average of its weights, and the best average comes back. Ctrl-C stops
-    early, with a warning, if the training is interruptible.
+    the network has the moving average of its weights, and the best average comes back: with
+    `start_counts` the weights of the start, if none is better. Ctrl-C stops early, with a warning,
+    if the training is interruptible.
 
     Raises
     ------
@@ -250,6 +258,8 @@ def train(
             f"The checkpoint is of {n_done} epochs, but max_iter={max_iter}. Raise it to go on, or "
             "remove the file to begin anew."
         )
+    if validate is not None and start_counts and saved is None:
+        training.validate_start(validate)
     epoch = n_done + 1
     bar = Bar(
         range(n_done + 1, max_iter + 1),

@@ -67,6 +67,8 @@ class Model(ABC):
         self.generator = generator
         self.history = History()
         self.n_rows_seen = 0
+        # Whether the network is a model of its rows before it is trained for the first time.
+        self.starts_fitted = False
         self._optimizer_state: dict[str, Any] | None = None
         self._scorer: tuple[str, EncoderDecoder] | None = None
 
@@ -134,6 +136,7 @@ class Model(ABC):
             # Held-out rows know best when to stop, and a trained network has begun already.
             anneals=X_val is None and not self.history.terms,
             validate=None if X_val is None else self._make_validate(X_val, ranks),
+            start_counts=self.starts_fitted,
             checkpoint=checkpoint,
             ranks=ranks,
             # A stream of chunks is to end, and processes of a group may be anywhere.
@@ -142,6 +145,7 @@ class Model(ABC):
         )
         self.history.terms += history.terms
         self.history.validation += history.validation
+        self.starts_fitted = False
         self._scorer = None
         self._optimizer_state = None
         # Interrupted in the first epoch of all, the optimiser may be half set up.

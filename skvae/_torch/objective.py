@@ -65,12 +65,12 @@ def divergence(network: VAE, mean: Tensor, log_variance: Tensor, z: Tensor) -> T
     return -(1 + log_variance).sum(-1) / 2 - network.log_prior(z).mean(0)
 
 
-def zero_if_empty(network: VAE, likelihood: Likelihood, x: Batch, values: Tensor) -> Tensor:
+def zero_if_empty(likelihood: Likelihood, x: Batch, values: Tensor) -> Tensor:
     """Values of the rows, (n_rows,), but 0 where a row says nothing: its log p(x) is 0.
 
-    With N(0, I) they are 0 there already, since q(z|x) is the prior.
+    With N(0, I) and the encoder's q they are 0 there already, since q(z|x) is the prior.
     """
-    empty = None if network.prior is None else likelihood.is_empty(x)
+    empty = likelihood.is_empty(x)
     return values if empty is None else values.masked_fill(empty, 0)
 
 
@@ -82,7 +82,9 @@ def elbo_terms(
     z = mean + (log_variance / 2).exp() * noise.draw(mean.shape, mean)
     outputs = network.decode(z, network.shift(x))
     kl = divergence(network, mean, log_variance, z[None])
-    return -likelihood.log_prob(outputs, x), zero_if_empty(network, likelihood, x, kl)
+    if network.prior is not None:
+        kl = zero_if_empty(likelihood, x, kl)
+    return -likelihood.log_prob(outputs, x), kl
 
 
 def importance_weighted_terms(
@@ -104,5 +106,6 @@ def importance_weighted_terms(
     loss = math.log(n_draws) - torch.logsumexp(log_weights, 0)
     with torch.no_grad():
         kl = divergence(network, mean, log_variance, z)
-    loss, kl = (zero_if_empty(network, likelihood, x, values) for values in (loss, kl))
+    if network.prior is not None:
+        loss, kl = (zero_if_empty(likelihood, x, values) for values in (loss, kl))
     return loss - kl, kl

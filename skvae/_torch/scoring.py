@@ -218,7 +218,7 @@ def log_density(
     else:
         bound = log_weights.mean(0)
         weights = torch.full_like(log_weights, 1 / len(noise))
-    return zero_if_empty(network, likelihood, x, bound), weights
+    return zero_if_empty(likelihood, x, bound), weights
 
 
 @torch.no_grad()

@@ -37,30 +37,36 @@ INDICATOR_GAIN = 3.0
 @torch.no_grad()
 def start_from_factors(
     network: VAE, likelihood: Likelihood, X: Table, generator: Generator
-) -> None:
-    """Let a new network start from factor analysis of real values and counts, where it can."""
+) -> bool:
+    """Let a new network start from factor analysis of real values and counts, if it can."""
     linear = likelihood.linear_columns(X)
     n_columns = sum(len(part.columns) for part in linear)
     n_factors = min(most_factors(network), n_columns, MAX_FACTORS)
     if n_factors == 0 or n_columns > MAX_COLUMNS or X.shape[1] > MAX_TABLE_COLUMNS:
-        return
-    if X.shape[0] > MAX_ROWS:
+        return False
+    is_sample = X.shape[0] > MAX_ROWS
+    if is_sample:
         X = X[torch.randperm(X.shape[0], generator=generator)[:MAX_ROWS].numpy()]
     values = torch.cat(
         [standardised(likelihood, rows, linear) for rows in blocks(X, rows_per_block(X.shape[1]))]
     )
     known = ~values.isnan().all(1)
     if not known.any():
-        return
+        return False
     # Half as much again as the least, so that there is a gradient.
     min_variance = 1.5 * max(part.min_variance for part in linear)
     factors = factor_analysis(values[known], n_factors, min_variance)
     if factors.loadings.shape[1] == 0:
-        return
+        return False
+    if is_sample:
+        # What happens to be one value in the sample is not known to be constant.
+        least, largest = values.nan_to_num(math.inf).amin(0), values.nan_to_num(-math.inf).amax(0)
+        factors.variance[least >= largest] = 1.0
     read_linearly(network, factors, linear)
     write_linearly(network, factors, linear)
     if network.n_indicators and network.encoder.layers:
         read_gaps(network, likelihood, X[known.numpy()], factors, generator)
+    return True
 
 
 def standardised(likelihood: Likelihood, rows: Table, linear: Sequence[LinearColumns]) -> Tensor:
@@ -125,7 +131,7 @@ def read_linearly(network: VAE, factors: Factors, linear: Sequence[LinearColumns
     location = torch.cat([part.location for part in linear])
     readers, _ = network.feature_layers()
     for reader in readers:
-        reader.bias -= (location @ reader.weight[inputs].double()).to(DTYPE)
+        reader.bias.sub_((location @ reader.weight[inputs].double()).to(DTYPE))
     network.mean.bias[:n_factors] += factors.reader_bias
     set_variance(network, factors, factors.unread)
 

@@ -10,7 +10,8 @@ from sklearn.decomposition import FactorAnalysis
 
 from skvae import VAEDensityEstimator
 from skvae._torch.density_model import DensityModel, ScoringOptions
-from skvae._torch.factors import MAX_COLUMNS, factor_analysis
+from skvae._torch.factors import MAX_COLUMNS, MAX_ROWS, factor_analysis
+from skvae._torch.likelihoods import Gaussian
 from skvae._torch.networks import ACTIVATIONS
 from skvae._torch.start import CARRYING, most_factors
 
@@ -29,8 +30,12 @@ def rows(n_rows=2000, seed=0):
 def made(X, **parameters):
     """Untrained model."""
     options = {"likelihood": "gaussian", "activation": "relu", "hidden_layer_sizes": (16,)}
-    options |= {"autoregressive": False, "n_components": 3, "seed": 0, "init": "factor_analysis"}
-    return DensityModel(X, **options | parameters)
+    options |= {"autoregressive": False, "n_components": 3, "seed": 0} | parameters
+    init = options.pop("init", "factor_analysis")
+    model = DensityModel(X, **options)
+    if init == "factor_analysis":
+        model.start_from_factors(X)
+    return model
 
 
 def covariance(factors):
@@ -53,6 +58,18 @@ def test_missing_values_are_left_out():
     found = factor_analysis(x, 2, 1e-3)
     np.testing.assert_allclose(covariance(found), LOADINGS @ LOADINGS.T + np.diag(NOISE), atol=0.15)
     np.testing.assert_allclose(found.mean, MEAN, atol=0.05)
+
+
+def test_few_complete_rows_are_read_exactly():
+    rng = np.random.RandomState(0)
+    x = torch.from_numpy(rng.randn(40, 2) @ rng.randn(2, 100) + rng.randn(40, 100))
+    found = factor_analysis(x[:20], 2, 1e-3)
+    scaled = found.loadings / found.variance[:, None]
+    precision = torch.eye(2) + scaled.T @ found.loadings
+    expected = torch.linalg.solve(precision, scaled.T @ (x[20:] - found.mean).T).T
+    read = x[20:] @ found.reader[:100] + found.reader_bias
+    torch.testing.assert_close(read, expected)
+    assert (found.reader[100:] == 0).all()
 
 
 @pytest.mark.parametrize("share_missing", [0, 0.2])
@@ -105,6 +122,29 @@ def test_density_before_the_training_is_that_of_factor_analysis(activation, hidd
     # The posterior is exact, and one draw is as good as many.
     scores = model.score_samples(X, ScoringOptions(n_importance_samples=2))
     np.testing.assert_allclose(scores, expected, atol=0.01)
+
+
+def test_a_column_of_one_value_in_the_sample_is_not_taken_for_constant():
+    rng = np.random.RandomState(0)
+    n_rows = 2 * MAX_ROWS
+    rare = sp.csr_matrix((np.ones(60), (rng.randint(n_rows, size=60), range(60))), (n_rows, 60))
+    X = sp.hstack([sp.csr_matrix(rows(n_rows).numpy()), rare], format="csr")
+    linear, random = (
+        made(X, init=init).score_samples(X, ScoringOptions()).mean()
+        for init in ("factor_analysis", "random")
+    )
+    assert linear > random
+
+
+def test_start_of_columns_of_very_few_values_is_finite():
+    n_rows = 2_000_000
+    X = sp.csr_matrix((np.ones(100), (np.arange(100) * 20_000, np.arange(100) % 50)), (n_rows, 50))
+    network = made(X).network
+    assert all(weight.isfinite().all() for weight in network.parameters())
+    likelihood = Gaussian()
+    variance = torch.tensor([0.002, 1.0, 50.0, 5000.0], dtype=torch.float64)
+    outputs = likelihood.biases(torch.zeros(4), variance)
+    torch.testing.assert_close(likelihood.variance(outputs), variance)
 
 
 def test_network_has_no_more_factors_than_pairs_of_units():

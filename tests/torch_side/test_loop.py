@@ -121,6 +121,30 @@ def test_validation_brings_back_the_best_epoch():
     assert torch.equal(network.weight, states[1])
 
 
+@pytest.mark.parametrize("start_counts", [True, False])
+def test_validation_brings_back_the_start_if_that_counts_and_nothing_is_better(start_counts):
+    states, losses = [], iter([1.0] * start_counts + [3.0, 2.0, 2.0, 2.0])
+    network, X, row_losses, optimizer, _ = linear_problem(50)
+    start = network.weight.detach().clone()
+
+    def validate():
+        states.append(network.weight.detach().clone())
+        return next(losses)
+
+    history = trained(
+        network,
+        X,
+        row_losses,
+        optimizer,
+        max_iter=4,
+        plateau=Plateau(0.0, 9),
+        validate=validate,
+        start_counts=start_counts,
+    )
+    assert history.validation == [3.0, 2.0, 2.0, 2.0]
+    assert torch.equal(network.weight, start if start_counts else states[1])
+
+
 def test_no_gradient_is_left_behind():
     network, _ = run(max_iter=1)
     assert all(parameter.grad is None for parameter in network.parameters())

@@ -58,7 +58,8 @@ class Gaussian(Likelihood):
 
     def biases(self, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
         """Biases of the outputs that give columns this mean and variance, in standardised units."""
-        return mean, (variance - self.MIN_VARIANCE).expm1().log()
+        variance = variance - self.MIN_VARIANCE
+        return mean, variance + (-(-variance).expm1()).log()  # softplus gives the variance back
 
     def linear_columns(self, X: Table) -> list[LinearColumns]:
         def to_outputs(
