@@ -41,8 +41,10 @@ N_REFINEMENT_STEPS = 2
 MIN_DRAWS_TO_REFINE = 50
 MIN_COMPONENTS_TO_REFINE = 8
 
-# Fewest training rows of which early_stopping="auto" holds some out.
+# Fewest training rows of which early_stopping="auto" holds some out; of real values, of which few
+# rows are learned by heart, fewer.
 MIN_ROWS_TO_HOLD_OUT = 50
+MIN_REAL_ROWS_TO_HOLD_OUT = 20
 
 LIKELIHOODS = (
     "bernoulli",
@@ -148,7 +150,7 @@ class VAEDensityEstimator(
         from at most 2000 rows, drawn at random, for at most 1000 columns of real values, and of
         counts with a mean of at least 1, in tables of at most 20,000 columns, and 32 factors. All
         other weights are random, and so is everything with the activations "tanh", "logistic" and
-        "elu".
+        "elu". "random" may be better for counts whose rows fall into groups.
     autoregressive : bool or "auto", default="auto"
         Let each Bernoulli feature depend on those before it too: its logit gains a weighted sum of
         them, as in a fully visible belief network [3]_. The density is better for it where features
@@ -198,7 +200,8 @@ class VAEDensityEstimator(
     early_stopping : bool or "auto", default="auto"
         Hold out `validation_fraction` of the rows, stop on minus their importance-weighted bound
         with 8 draws instead of the loss of the training rows, and keep the best moving average of
-        the weights over about five epochs. "auto" does so with at least 50 rows.
+        the weights over about five epochs; if none is better, what "factor_analysis" gave. "auto"
+        does so with at least 50 rows, or 20 if there are columns of real values.
     validation_fraction : float, default=0.1
         Share of rows held out by `early_stopping`.
     warm_start : bool, default=False
@@ -464,9 +467,15 @@ class VAEDensityEstimator(
 
     def _holds_out(self, X: Any) -> bool:
         """Whether `early_stopping` holds out rows of X."""
-        if self.early_stopping == "auto":
-            return X.shape[0] >= MIN_ROWS_TO_HOLD_OUT
-        return self.early_stopping
+        from ._torch.likelihoods import make_likelihood
+
+        if self.early_stopping != "auto":
+            return bool(self.early_stopping)
+        if not MIN_REAL_ROWS_TO_HOLD_OUT <= X.shape[0] < MIN_ROWS_TO_HOLD_OUT:
+            return bool(X.shape[0] >= MIN_ROWS_TO_HOLD_OUT)
+        likelihood = make_likelihood(self._column_likelihoods, X).describe()
+        names = {likelihood} if isinstance(likelihood, str) else set(likelihood)
+        return not names.isdisjoint({"gaussian", "contaminated_gaussian"})
 
     def _architecture(self) -> dict[str, Any]:
         architecture = super()._architecture() | {

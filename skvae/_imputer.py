@@ -69,7 +69,8 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, DocumentationLink, Base
         See `tol`.
     early_stopping : bool or "auto", default="auto"
         Stop on the loss of rows held out of the training instead, and keep the best moving average
-        of the weights over about five epochs. "auto" does so with at least 50 rows.
+        of the weights over about five epochs. "auto" does so with at least 50 rows, or 20 if there
+        are columns of real values.
     validation_fraction : float, default=0.1
         Share of rows held out by `early_stopping`.
     add_indicator : bool, default=False

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from scipy.stats import norm
 from sklearn.model_selection import GridSearchCV
 
 from skvae import VAEDensityEstimator, VAEImputer, VAEOutlierDetector
@@ -170,6 +171,35 @@ def test_codes_are_those_of_all_rows_also_with_rows_held_out():
     unseen = density.fit(codes).score_samples([[300.0], [301.0]])
     assert unseen[0] == unseen[1]
     assert not np.isin(density.score_samples(codes), unseen).any()
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "kind", "holds_out"),
+    [
+        (19, "real", False),
+        (20, "real", True),
+        (49, "binary", False),
+        (50, "binary", True),
+        (20, "mixed", True),
+        (20, "counts", False),
+    ],
+)
+def test_auto_holds_rows_out_where_there_are_enough(n_rows, kind, holds_out, binary_rows):
+    rng = np.random.RandomState(0)
+    tables = {"real": rng.randn(n_rows, 3), "binary": np.resize(binary_rows, (n_rows, 8))}
+    tables["mixed"] = np.c_[tables["real"], tables["binary"]]
+    tables["counts"] = rng.poisson(9.0, (n_rows, 3))
+    density = VAEDensityEstimator(max_iter=2, random_state=0).fit(tables[kind])
+    assert len(density.validation_loss_curve_) == (density.n_iter_ if holds_out else 0)
+
+
+def test_wide_table_of_few_rows_is_not_learned_by_heart():
+    rng = np.random.RandomState(0)
+    loadings = rng.randn(2, 40)
+    X, rows = (rng.randn(n, 2) @ loadings + 0.3 * rng.randn(n, 40) for n in (30, 200))
+    density = VAEDensityEstimator(random_state=0).fit(X)
+    independent = norm.logpdf(rows, X.mean(axis=0), X.std(axis=0)).sum(axis=1).mean()
+    assert density.score(rows) > independent + 10
 
 
 def test_early_stopping_needs_a_row_to_train_on():
