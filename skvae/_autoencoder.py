@@ -223,12 +223,12 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         check_is_fitted(self)
         return self._model.encode(validate_table(self, X, reset=False), self.device)
 
-    def inverse_transform(self, Z):
+    def inverse_transform(self, X):
         """Rows that the codes stand for.
 
         Parameters
         ----------
-        Z : array-like of shape (n_samples, n_components)
+        X : array-like of shape (n_samples, n_components)
             Codes.
 
         Returns
@@ -237,7 +237,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             Reconstructions; dense, also after a sparse fit.
         """
         check_is_fitted(self)
-        return self._model.decode(check_latent(Z, self._n_features_out), self.device)
+        return self._model.decode(check_latent(X, self._n_features_out), self.device)
 
     def reconstruction_error(self, X):
         """Loss of each row: higher is worse.

@@ -20,7 +20,7 @@ from ._compat import (
     safe_indexing,
     validate_params,
 )
-from ._meta import DetectorWrapper
+from ._meta import DetectorWrapper, refuse_other_signs
 
 
 def _fitted_estimator_has(name):
@@ -44,8 +44,8 @@ class OutlierClassifier(ClassifierMixin, DetectorWrapper):
         Rows to fit the detector on; "inliers" leaves out those labelled as outliers (novelty
         detection).
     outlier_label : label, default=None
-        The label that means outlier; None for the rarer of the two, in a tie `classes_[1]`. Tools
-        that fit with 0 and 1 in the place of the labels (see Notes) need 0 for inliers and 1 for
+        The label that means outlier; None for -1 among {-1, 1}, of other labels for the rarer of
+        the two, in a tie `classes_[1]`: name it where they are about equally many. Tools that fit with 0 and 1 in the place of the labels (see Notes) need 0 for inliers and 1 for
         outliers in y if this is given.
 
     Attributes
@@ -133,7 +133,7 @@ class OutlierClassifier(ClassifierMixin, DetectorWrapper):
             If y does not have two classes, `outlier_label` is not one of them, or the detector
             gives a row a decision that is not finite.
         TypeError
-            If `estimator` is not an outlier detector.
+            If `estimator` is not an outlier detector with scikit-learn's signs.
         """
         with restored_on_error(self):
             validate_params(self, self._parameter_constraints)
@@ -154,6 +154,7 @@ class OutlierClassifier(ClassifierMixin, DetectorWrapper):
                     f"{self.estimator!r} cannot judge rows other than those it was fitted on "
                     "(it has no decision_function). For LocalOutlierFactor set novelty=True."
                 )
+            refuse_other_signs(self.estimator_, X)
             decision = np.asarray(self.estimator_.decision_function(X), dtype=float)
             if not np.isfinite(decision).all():
                 raise ValueError(
@@ -187,7 +188,9 @@ class OutlierClassifier(ClassifierMixin, DetectorWrapper):
                 f"y has {len(self.classes_)} classes. Say for each row whether it is an outlier."
             )
         labels = self.classes_.tolist()
-        if self.outlier_label is None:
+        if self.outlier_label is None and labels == [-1, 1]:
+            self.outlier_label_ = self.classes_[0]
+        elif self.outlier_label is None:
             self.outlier_label_ = self.classes_[0 if counts[0] < counts[1] else 1]
         elif np.isscalar(self.outlier_label) and self.outlier_label in labels:
             self.outlier_label_ = self.classes_[labels.index(self.outlier_label)]

@@ -23,7 +23,7 @@ from ._compat import (
     safe_indexing,
     validate_params,
 )
-from ._meta import DetectorWrapper
+from ._meta import DetectorWrapper, refuse_other_signs
 
 # Scores of equal rows may differ by this much, relative to their size, and still count as equal.
 ROUNDING = 1e-9
@@ -163,7 +163,8 @@ class ConformalOutlierDetector(OutlierMixin, DetectorWrapper):
             If a parameter is not allowed, no row is left to fit on, or the detector gives a
             calibration row a score that is not finite. This detector is then as it was before.
         TypeError
-            If `estimator` is not an outlier detector, or cannot score new rows.
+            If `estimator` is not an outlier detector with scikit-learn's signs, or cannot score new
+            rows.
         """
         with restored_on_error(self):
             validate_params(self, self._parameter_constraints)
@@ -208,6 +209,7 @@ class ConformalOutlierDetector(OutlierMixin, DetectorWrapper):
                 "neither score_samples nor decision_function). For LocalOutlierFactor set "
                 "novelty=True."
             )
+        refuse_other_signs(self.estimator_, X)
         scores = np.sort(self._detector_scores(X))
         if not np.isfinite(scores).all():
             raise ValueError(

@@ -583,12 +583,12 @@ class VAEDensityEstimator(
         check_is_fitted(self)
         return self._model.encode(validate_table(self, X, reset=False, allow_nan=True), self.device)
 
-    def inverse_transform(self, Z):
+    def inverse_transform(self, X):
         """Mean of p(x|z) for each latent point.
 
         Parameters
         ----------
-        Z : array-like of shape (n_samples, n_components)
+        X : array-like of shape (n_samples, n_components)
             Latent points.
 
         Returns
@@ -599,7 +599,7 @@ class VAEDensityEstimator(
             Dense, also after a sparse fit.
         """
         check_is_fitted(self)
-        return self._model.decode(check_latent(Z, self._n_features_out), self.device)
+        return self._model.decode(check_latent(X, self._n_features_out), self.device)
 
     def sample(self, n_samples=1, random_state=None):
         """Draw rows from the model: z from the prior, then x from the decoder.

@@ -4,11 +4,35 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, is_outlier_detector
-from sklearn.utils import Tags, get_tags
+from sklearn.utils import Tags, get_tags, indexable
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 
-from ._compat import DocumentationLink
+from ._compat import DocumentationLink, num_samples, safe_indexing
+
+# Rows by whose predictions it is told what signs a detector has.
+N_ROWS_JUDGED = 100
+
+
+def refuse_other_signs(detector: Any, X: Any) -> None:
+    """Raise a TypeError if a fitted detector predicts anything but -1 and 1 of rows.
+
+    PyOD's, which scikit-learn takes for outlier detectors, predict 1 for an outlier and 0 for an
+    inlier, and their decisions are the higher, the less normal a row is.
+    """
+    if not hasattr(detector, "predict"):
+        return
+    (rows,) = indexable(X)
+    rows = safe_indexing(rows, np.arange(min(N_ROWS_JUDGED, num_samples(rows))))
+    predicted = np.unique(detector.predict(rows)).tolist()
+    if not set(predicted) <= {-1, 1}:
+        raise TypeError(
+            f"{detector!r} predicts {predicted}, not -1 for an outlier and 1 for an inlier: it is "
+            "no outlier detector with scikit-learn's signs. For PyOD's models write a class whose "
+            "predict is np.where(model.predict(X) == 1, -1, 1), and whose decision_function is "
+            "model.threshold_ - model.decision_function(X)."
+        )
 
 
 class DetectorWrapper(MetaEstimatorMixin, DocumentationLink, BaseEstimator):

@@ -160,6 +160,7 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
     _parameter_constraints = VAEDensityEstimator._parameter_constraints | {
         "contamination": [StrOptions({"auto"}), Interval(Real, 0, 0.5, closed="right")],
         "outlier_score": [StrOptions({"auto", "elbo", "log_odds"})],
+        "early_stopping": ["boolean"],
         "alpha": [StrOptions({"auto"}), *VAEDensityEstimator._parameter_constraints["alpha"]],
     }
 
@@ -362,8 +363,9 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
     def feature_contributions(self, X):
         """What each feature adds to a row's score.
 
-        ``score_samples(X) == baseline + contributions.sum(axis=1) + latent``, to rounding. With
-        importance weights every term is the weighted mean over the draws.
+        `score_samples` is ``baseline + np.ravel(contributions.sum(axis=1)) + latent``, to rounding;
+        `ravel` is for sparse rows. With importance weights every term is the weighted mean over the
+        draws.
 
         Parameters
         ----------

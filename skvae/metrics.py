@@ -13,6 +13,7 @@ from sklearn.utils import check_array, check_consistent_length, column_or_1d
 from sklearn.utils.multiclass import unique_labels
 
 from ._base import check_labels
+from ._meta import refuse_other_signs
 
 __all__ = ["make_outlier_scorer", "plateau_threshold", "recall_at_fpr_score"]
 
@@ -49,8 +50,8 @@ def make_outlier_scorer(metric, *, outlier_label=None):
         By the call of `make_outlier_scorer` if `metric` is unknown; by the scorer if y leaves open
         which label means outlier, does not hold both outliers and inliers, or misses a label.
     TypeError
-        By the scorer, if the estimator is no outlier detector, such as an `OutlierClassifier`,
-        whose labels and signs are others.
+        By the scorer, if the estimator is no outlier detector with scikit-learn's signs, such as an
+        `OutlierClassifier` or one of PyOD's.
 
     See Also
     --------
@@ -99,6 +100,7 @@ class _OutlierScorer:
                 f"make_outlier_scorer judges bare outlier detectors, not {estimator!r}. For a "
                 "classifier, OutlierClassifier among them, use scikit-learn's own scorers."
             )
+        refuse_other_signs(estimator, X)
         is_outlier = outlier_mask(y, self.outlier_label)
         if self.metric == "f1":
             flagged = np.asarray(estimator.predict(X)) == -1
@@ -110,34 +112,43 @@ class _OutlierScorer:
         return f"make_outlier_scorer({self.metric!r}, outlier_label={self.outlier_label!r})"
 
 
+def shown(y: np.ndarray) -> str:
+    """The distinct labels, or a few of them, for a message."""
+    return reprlib.repr(sorted(set(np.unique(y).tolist()), key=str))
+
+
+def common_outlier_label(y: Any, parameter: str = "outlier_label") -> int:
+    """The label that means outlier where the coding is common; see `make_outlier_scorer`."""
+    y = check_labels(y)
+    labels = set(np.unique(y).tolist())
+    if -1 in labels and labels <= {-1, 1}:
+        return -1
+    if 0 in labels and labels <= {0, 1}:
+        return 1
+    raise ValueError(
+        f"The labels {shown(y)} do not say which of them means outlier. Say it by {parameter}."
+    )
+
+
 def outlier_mask(y: Any, outlier_label: Any, parameter: str = "outlier_label") -> np.ndarray:
     """Which entries of y mean outlier, as booleans; see `make_outlier_scorer`.
 
     `parameter` is what the user knows the label by.
     """
     y = check_labels(y)
-    labels = set(np.unique(y).tolist())
-    shown = reprlib.repr(sorted(labels, key=str))
     if outlier_label is None:
-        if -1 in labels and labels <= {-1, 1}:
-            outlier_label = -1
-        elif 0 in labels and labels <= {0, 1}:
-            outlier_label = 1
-        else:
-            raise ValueError(
-                f"The labels {shown} do not say which of them means outlier. Say it by {parameter}."
-            )
+        outlier_label = common_outlier_label(y, parameter)
     is_outlier = np.asarray(y == outlier_label)
     if is_outlier.all() or not is_outlier.any():
         raise ValueError(
-            f"y must hold both outliers (label {outlier_label!r}) and inliers, got only {shown}. "
+            f"y must hold both outliers (label {outlier_label!r}) and inliers, got only {shown(y)}. "
             f"If another label means outlier, say it by {parameter}. If this is a part of the "
             "rows, split them with StratifiedKFold: for a detector an integer cv does not stratify."
         )
     return is_outlier
 
 
-def recall_at_fpr_score(y_true, y_pred, *, max_fpr, pos_label=1):
+def recall_at_fpr_score(y_true, y_pred, *, max_fpr, pos_label=None):
     """Recall, where the false-positive rate is allowed.
 
     To tune by it is to find as many outliers as possible while at most a share `max_fpr` of the
@@ -152,8 +163,8 @@ def recall_at_fpr_score(y_true, y_pred, *, max_fpr, pos_label=1):
         Predicted labels.
     max_fpr : float
         Largest false-positive rate allowed, in [0, 1]: false positives over all negatives.
-    pos_label : label, default=1
-        The label of the outliers.
+    pos_label : label, default=None
+        The label of the outliers; None for -1 among {-1, 1}, and 1 or True among {0, 1}.
 
     Returns
     -------
@@ -164,9 +175,9 @@ def recall_at_fpr_score(y_true, y_pred, *, max_fpr, pos_label=1):
     Raises
     ------
     ValueError
-        If `max_fpr` is not in [0, 1], `pos_label` is None, `y_true` does not hold both kinds of
-        rows, a label is missing, the lengths differ, or `y_pred` holds -1 where `y_true` has 0 and
-        1: a bare detector's prediction of an outlier.
+        If `max_fpr` is not in [0, 1], `y_true` leaves open which label means outlier or does not
+        hold both kinds of rows, a label is missing, the lengths differ, or `y_pred` holds -1 where
+        `y_true` has 0 and 1: a bare detector's prediction of an outlier.
 
     See Also
     --------
@@ -202,7 +213,7 @@ def recall_at_fpr_score(y_true, y_pred, *, max_fpr, pos_label=1):
     if not isinstance(max_fpr, Real) or not 0 <= float(max_fpr) <= 1:
         raise ValueError(f"max_fpr must be a number in [0, 1], got {max_fpr!r}.")
     if pos_label is None:
-        raise ValueError("pos_label=None is no label. Say which one means outlier.")
+        pos_label = common_outlier_label(y_true, "pos_label")
     is_outlier = outlier_mask(y_true, pos_label, "pos_label")
     y_pred = check_labels(y_pred, "y_pred")
     check_consistent_length(is_outlier, y_pred)
@@ -237,8 +248,9 @@ def plateau_threshold(cv_results, *, tolerance=0.02):
     Returns
     -------
     threshold : float
-        For ``FixedThresholdClassifier(classifier, threshold=threshold)``, in the units of the
-        thresholds, such as a probability: half-way between the ends of the run of neighbouring
+        For ``FixedThresholdClassifier(classifier, threshold=threshold)``, with the `pos_label` and
+        the `response_method` of the search if it was given any, in the units of the thresholds,
+        such as a probability: half-way between the ends of the run of neighbouring
         thresholds that holds the best one and whose scores are all within `tolerance` of the best.
         Where several thresholds are the best, the first counts.
 

@@ -154,6 +154,11 @@ def test_rarer_label_is_the_outlier():
     assert OutlierClassifier(FirstColumn()).fit(column(1, 2, 3), [0, 0, 1]).outlier_label_ == 1
 
 
+def test_minus_one_is_the_outlier_also_where_it_is_frequent():
+    X, y = np.arange(9.0)[:, None], np.array([-1] * 6 + [1] * 3)
+    assert OutlierClassifier(IsolationForest(random_state=0)).fit(X, y).outlier_label_ == -1
+
+
 def test_in_a_tie_the_second_class_is_the_outlier():
     classifier = OutlierClassifier(FirstColumn()).fit(column(1, 2), ["spam", "ham"])
     assert classifier.outlier_label_ == classifier.classes_[1] == "spam"

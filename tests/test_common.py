@@ -24,6 +24,8 @@ from skvae import (
     _density,
     _outlier,
 )
+from skvae.inspection import ScoreDistributionDisplay
+from skvae.metrics import make_outlier_scorer
 
 
 class SeenBefore(OutlierMixin, BaseEstimator):
@@ -37,6 +39,36 @@ class SeenBefore(OutlierMixin, BaseEstimator):
         check_is_fitted(self)
         X = validate_data(self, X, dtype=float, reset=False)
         return np.array([-1.0 if row.tobytes() in self.rows_ else 0.0 for row in X])
+
+
+class OtherSigns(OutlierMixin, BaseEstimator):
+    """Detector of PyOD's kind: 1 is an outlier, 0 an inlier, and far rows have a high decision."""
+
+    def fit(self, X, y=None):
+        self.threshold_ = 2.0
+        return self
+
+    def decision_function(self, X):
+        return np.linalg.norm(X, axis=1)
+
+    def predict(self, X):
+        return (self.decision_function(X) > self.threshold_).astype(int)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda X, y: OutlierClassifier(OtherSigns()).fit(X, y),
+        lambda X, y: ConformalOutlierDetector(OtherSigns()).fit(X),
+        lambda X, y: make_outlier_scorer("roc_auc")(OtherSigns().fit(X), X, y),
+        lambda X, y: ScoreDistributionDisplay.from_estimator(OtherSigns().fit(X), X, y),
+    ],
+)
+def test_detectors_with_other_signs_are_refused(use):
+    X = np.random.RandomState(0).randn(200, 2)
+    y = (np.linalg.norm(X, axis=1) > 2).astype(int)
+    with pytest.raises(TypeError, match="OtherSigns.* predicts .*0.*not -1 for an outlier"):
+        use(X, y)
 
 
 # Few epochs do for most variants: the defaults of all estimators are checked too. Detectors of

@@ -321,14 +321,22 @@ def test_labels_of_one_kind_have_no_rates(label):
 
 
 def test_strings_need_the_label_of_the_outliers():
-    with pytest.raises(ValueError, match=r"\(label 1\).*'ham', 'spam'"):
+    with pytest.raises(ValueError, match="'ham', 'spam'.*Say it by pos_label"):
         recall_at_fpr_score(["ham", "spam"], ["ham", "spam"], max_fpr=0.1)
+
+
+@pytest.mark.parametrize(("inlier", "outlier"), [(1, -1), (0, 1), (False, True)])
+def test_common_codings_of_the_labels_say_which_are_outliers(inlier, outlier):
+    y_true = np.array([inlier] * 20 + [outlier] * 10)
+    y_pred = np.where(np.arange(30) < 23, inlier, outlier)  # no false alarm, 7 of 10 found
+    assert recall_at_fpr_score(y_true, y_pred, max_fpr=0.02) == 0.7
+    assert recall_at_fpr_score(y_true, np.flip(y_pred), max_fpr=0.02) < -1e5
 
 
 @pytest.mark.parametrize(
     ("y_true", "y_pred", "pos_label", "message"),
     [
-        ([-1, 1], [-1, 1], None, "pos_label=None is no label"),
+        (["a", "b"], ["a", "b"], None, "do not say which.*by pos_label"),
         ([0, 1], ["0", "1"], 1, "Mix of label input types"),
         ([0, 1], [0, np.nan], 1, "Input y_pred contains NaN"),
         (["a", "b"], ["a", None], "b", "Input y_pred contains NaN or None"),

@@ -9,6 +9,7 @@ from sklearn.base import is_outlier_detector
 from sklearn.utils.validation import check_is_fitted
 
 from .._base import check_labels
+from .._meta import refuse_other_signs
 
 
 def import_pyplot() -> Any:
@@ -27,10 +28,24 @@ def axes_for(ax: Any) -> tuple[Any, Any]:
     return ax, ax.figure
 
 
-def density_of(estimator: Any) -> Any:
-    """Density inside a detector, or the estimator itself."""
+def density_of(estimator: Any, *needed: str) -> Any:
+    """Density inside a detector, or the estimator itself; it has the attributes that are needed.
+
+    Raises
+    ------
+    TypeError
+        If it has not.
+    """
     check_is_fitted(estimator)
-    return getattr(estimator, "density_", estimator)
+    density = getattr(estimator, "density_", estimator)
+    if not all(hasattr(density, name) for name in needed):
+        raise TypeError(
+            f"Expected a fitted estimator with {' and '.join(needed)}, such as "
+            "VAEDensityEstimator or AutoencoderTransformer, or a detector with a density_ that "
+            f"has them; got {estimator!r}. Of a pipeline pass the last step, and what the others "
+            "make of X; of an OutlierClassifier or a search the fitted estimator inside it."
+        )
+    return density
 
 
 def judge(estimator: Any, X: Any) -> tuple[np.ndarray, float, Any]:
@@ -54,6 +69,7 @@ def judge(estimator: Any, X: Any) -> tuple[np.ndarray, float, Any]:
         # Some of scikit-learn's detectors have an array of one number.
         return estimator.score_samples(X), np.asarray(estimator.offset_).item(), None
     if hasattr(estimator, "decision_function") and is_outlier_detector(estimator):
+        refuse_other_signs(estimator, X)
         return estimator.decision_function(X), 0.0, None
     raise TypeError(
         "Expected an outlier detector, an OutlierClassifier or a pipeline ending in one of them, "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,11 @@ def top_contributions(explanation, feature_names=None, *, n_features=5):
         For each row its lowest contributions, in nats, the lowest first; of a sparse row only
         stored features are named.
 
+    Raises
+    ------
+    ValueError
+        If the names are not as many as the columns, or `n_features` is no integer of at least 0.
+
     Examples
     --------
     >>> import numpy as np
@@ -43,10 +48,12 @@ def top_contributions(explanation, feature_names=None, *, n_features=5):
     >>> top_contributions(explanation, ["win", "the", "prize"], n_features=2)
     [[('prize', -3.0), ('win', -1.0)]]
     """
+    if not isinstance(n_features, Integral) or n_features < 0:
+        raise ValueError(f"n_features must be an integer of at least 0, got {n_features!r}.")
     contributions = explanation.contributions
     if feature_names is None:
         feature_names = np.arange(contributions.shape[1])
-    feature_names = np.asarray(feature_names)
+    feature_names = as_many_names(feature_names, contributions.shape[1])
     tops = []
     for row in range(contributions.shape[0]):
         if sp.issparse(contributions):
@@ -58,6 +65,14 @@ def top_contributions(explanation, feature_names=None, *, n_features=5):
         names = feature_names[columns[lowest]].tolist()
         tops.append(list(zip(names, values[lowest].tolist(), strict=True)))
     return tops
+
+
+def as_many_names(feature_names: Any, n_features: int) -> np.ndarray:
+    """Names as an array; a ValueError if they are not as many as the features."""
+    feature_names = np.asarray(feature_names)
+    if len(feature_names) != n_features:
+        raise ValueError(f"Got {len(feature_names)} names for {n_features} features.")
+    return feature_names
 
 
 class ContributionsDisplay:
@@ -288,9 +303,7 @@ def _explained_row(
     if feature_names is None:
         unnamed = [f"x{column}" for column in range(n_features)]
         feature_names = getattr(detector, "feature_names_in_", unnamed)
-    feature_names = np.asarray(feature_names)
-    if len(feature_names) != n_features:
-        raise ValueError(f"Got {len(feature_names)} names for {n_features} features.")
+    feature_names = as_many_names(feature_names, n_features)
     if sp.issparse(contributions):
         columns, contributions = contributions.indices, contributions.data
         values = sp.csr_matrix(table)[:, columns].toarray()

@@ -60,11 +60,13 @@ class LatentSpaceDisplay:
 
         Raises
         ------
+        TypeError
+            If `estimator` is no transformer and has no fitted `density_`.
         ValueError
-            If a label is missing, or there are not as many as rows, or the
-            codes have one dimension.
+            If a label is missing, there are not as many as rows, the codes have one dimension, or
+            `components` are not two of them.
         """
-        codes = np.asarray(density_of(estimator).transform(X))
+        codes = np.asarray(density_of(estimator, "transform").transform(X))
         return cls(codes, y).plot(components=components, ax=ax)
 
     def plot(self, *, components=None, ax=None):
@@ -85,19 +87,25 @@ class LatentSpaceDisplay:
         Raises
         ------
         ValueError
-            If a label is missing, or there are not as many as rows, or the
-            codes have one dimension.
+            If a label is missing, there are not as many as rows, the codes have one dimension, or
+            `components` are not two of them.
         """
         codes = np.asarray(self.codes)
         if codes.shape[1] < 2:
             raise ValueError("A latent space of one dimension has no plane to show.")
-        self.ax_, self.figure_ = axes_for(ax)
         if components is None:
             components = np.sort(np.argsort(-codes.var(axis=0), kind="stable")[:2])
+        if len(components) != 2 or not np.isin(components, np.arange(codes.shape[1])).all():
+            raise ValueError(
+                f"components must be two of the {codes.shape[1]} dimensions, counted from 0, got "
+                f"{components!r}."
+            )
         first, second = components
+        of_class = classes(self.y, len(codes))
+        self.ax_, self.figure_ = axes_for(ax)
         self.points_ = [
             self.ax_.scatter(codes[mask, first], codes[mask, second], s=6, alpha=0.5, label=label)
-            for label, mask in classes(self.y, len(codes))
+            for label, mask in of_class
         ]
         self.ax_.set(xlabel=f"latent dimension {first}", ylabel=f"latent dimension {second}")
         if self.y is not None:

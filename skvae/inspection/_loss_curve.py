@@ -53,8 +53,13 @@ class LossCurveDisplay:
         -------
         display : LossCurveDisplay
             The display, drawn.
+
+        Raises
+        ------
+        TypeError
+            If `estimator` is none of these.
         """
-        density = density_of(estimator)
+        density = density_of(estimator, "loss_curve_", "reconstruction_curve_", "kl_curve_")
         return cls(
             density.loss_curve_,
             density.reconstruction_curve_,

@@ -75,13 +75,7 @@ class ReconstructionDisplay:
         ValueError
             If X is not what `estimator` takes, or `image_shape` does not fit its features.
         """
-        model = density_of(estimator)
-        if not (hasattr(model, "transform") and hasattr(model, "inverse_transform")):
-            raise TypeError(
-                "Reconstructions need an estimator with transform and inverse_transform, such as "
-                "AutoencoderTransformer, or a detector with a density_ that has them; got "
-                f"{estimator!r}."
-            )
+        model = density_of(estimator, "transform", "inverse_transform")
         rows = _first_rows(X, n_rows)
         reconstructions = model.inverse_transform(model.transform(rows))
         return cls.from_predictions(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from sklearn.utils import check_array, column_or_1d
 
 from ._base import axes_for, classes, draw_threshold, judge
 
@@ -75,7 +76,7 @@ class ScoreDistributionDisplay:
         TypeError
             If `estimator` is none of these.
         ValueError
-            If a label is missing, or there are not as many as rows.
+            If a label is missing, there are not as many as rows, or a score is not finite.
         """
         scores, threshold, _ = judge(estimator, X)
         return cls.from_predictions(scores, y, threshold=threshold, bins=bins, ax=ax)
@@ -105,7 +106,7 @@ class ScoreDistributionDisplay:
         Raises
         ------
         ValueError
-            If a label is missing, or there are not as many as rows.
+            If a label is missing, there are not as many as rows, or a score is not finite.
         """
         return cls(scores, y, threshold=threshold).plot(bins=bins, ax=ax)
 
@@ -127,14 +128,15 @@ class ScoreDistributionDisplay:
         Raises
         ------
         ValueError
-            If a label is missing, or there are not as many as rows.
+            If a label is missing, there are not as many as rows, or a score is not finite.
         """
-        self.ax_, self.figure_ = axes_for(ax)
-        scores = np.asarray(self.scores)
+        scores = column_or_1d(check_array(self.scores, ensure_2d=False, input_name="scores"))
         edges = np.histogram_bin_edges(scores, bins)
+        of_class = classes(self.y, len(scores))
+        self.ax_, self.figure_ = axes_for(ax)
         self.bars_ = [
             self.ax_.hist(scores[mask], edges, density=True, alpha=0.5, label=label)[2]
-            for label, mask in classes(self.y, len(scores))
+            for label, mask in of_class
         ]
         self.threshold_line_ = draw_threshold(self.ax_, self.threshold)
         self.ax_.set(xlabel="score", ylabel="density")

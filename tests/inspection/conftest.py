@@ -19,7 +19,7 @@ def _closed_figures():
 
 @pytest.fixture(scope="module")
 def density():
-    return VAEDensityEstimator(**SMALL).fit(X)
+    return VAEDensityEstimator(**SMALL, early_stopping=False).fit(X)
 
 
 @pytest.fixture(scope="module")

@@ -78,6 +78,18 @@ def test_asking_for_more_features_than_there_are_gives_all():
     assert [value for _, value in tops[0]] == sorted(DENSE[0])
 
 
+@pytest.mark.parametrize("n_features", [-1, 2.5])
+def test_no_less_than_no_features_can_be_named(n_features):
+    with pytest.raises(ValueError, match="n_features must be an integer of at least 0"):
+        top_contributions(Bunch(contributions=DENSE), n_features=n_features)
+
+
+@pytest.mark.parametrize("n_names", [3, 5])
+def test_names_must_be_as_many_as_the_features(n_names):
+    with pytest.raises(ValueError, match=f"Got {n_names} names for 4 features"):
+        top_contributions(Bunch(contributions=DENSE), ["name"] * n_names)
+
+
 def test_default_is_five_features():
     tops = top_contributions(Bunch(contributions=np.zeros((1, 9))))
     assert tops == [[(column, 0.0) for column in range(5)]]

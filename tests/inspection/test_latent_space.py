@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from displays import X, Y, legend_labels
 from sklearn.decomposition import PCA
+from sklearn.ensemble import IsolationForest
 from sklearn.exceptions import NotFittedError
 
 from skvae import VAEOutlierDetector
@@ -66,6 +67,24 @@ def test_latent_space_of_one_dimension_is_refused_without_an_empty_figure():
     with pytest.raises(ValueError, match="one dimension"):
         LatentSpaceDisplay(X[:, :1]).plot()
     assert plt.get_fignums() == []
+
+
+@pytest.mark.parametrize("components", [(0, 7), (0,), (0, 1, 2), (-1, 0)])
+def test_components_that_are_not_two_of_the_dimensions_are_refused(components):
+    with pytest.raises(ValueError, match="components must be two of the .* dimensions"):
+        LatentSpaceDisplay(X).plot(components=components)
+    assert plt.get_fignums() == []
+
+
+def test_too_few_labels_leave_no_empty_figure():
+    with pytest.raises(ValueError, match="Got 1 labels for"):
+        LatentSpaceDisplay(X, ["ham"]).plot()
+    assert plt.get_fignums() == []
+
+
+def test_an_estimator_that_is_no_transformer_is_refused():
+    with pytest.raises(TypeError, match="Expected a fitted estimator with transform"):
+        LatentSpaceDisplay.from_estimator(IsolationForest().fit(X), X)
 
 
 def test_latent_space_of_an_unfitted_estimator_is_refused():

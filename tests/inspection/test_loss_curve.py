@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from displays import SMALL, X, legend_labels
 from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
 
-from skvae import VAEDensityEstimator
+from skvae import AutoencoderTransformer, VAEDensityEstimator
 from skvae.inspection import LossCurveDisplay
 
 
@@ -47,6 +48,14 @@ def test_loss_curves_are_drawn_from_numbers_on_given_axes():
     assert display.figure_ is figure
     assert len(ax.get_lines()) == 4
     assert plt.get_fignums() == [figure.number]
+
+
+@pytest.mark.parametrize(
+    "estimator", [make_pipeline(VAEDensityEstimator(**SMALL)), AutoencoderTransformer(max_iter=2)]
+)
+def test_estimators_without_all_curves_are_refused(estimator):
+    with pytest.raises(TypeError, match="with loss_curve_ and .*pass the last step"):
+        LossCurveDisplay.from_estimator(estimator.fit(X))
 
 
 def test_loss_curves_of_an_unfitted_estimator_are_refused():

@@ -69,6 +69,13 @@ def test_pipeline_is_scored_whole_with_the_threshold_of_its_detector():
 def test_labels_that_are_not_one_a_row_are_refused(y, message):
     with pytest.raises(ValueError, match=message):
         ScoreDistributionDisplay.from_predictions([1.0, 2.0, 3.0], y)
+    assert plt.get_fignums() == []
+
+
+def test_scores_that_are_not_finite_are_refused_without_an_empty_figure():
+    with pytest.raises(ValueError, match="scores contains NaN"):
+        ScoreDistributionDisplay.from_predictions([1.0, np.nan, 3.0])
+    assert plt.get_fignums() == []
 
 
 def test_a_frozen_pipeline_is_scored_as_the_pipeline():
