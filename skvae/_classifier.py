@@ -45,8 +45,9 @@ class OutlierClassifier(ClassifierMixin, DetectorWrapper):
         detection).
     outlier_label : label, default=None
         The label that means outlier; None for -1 among {-1, 1}, of other labels for the rarer of
-        the two, in a tie `classes_[1]`: name it where they are about equally many. Tools that fit with 0 and 1 in the place of the labels (see Notes) need 0 for inliers and 1 for
-        outliers in y if this is given.
+        the two, in a tie `classes_[1]`: name it where they are about equally many. Tools that fit
+        with 0 and 1 in the place of the labels (see Notes) need 0 for inliers and 1 for outliers in
+        y if this is given.
 
     Attributes
     ----------

@@ -189,8 +189,8 @@ def kind_of(estimator: Any) -> str:
     if kind not in KINDS or type(estimator) is not KINDS[kind][0]:
         raise TypeError(
             "skvae.save takes estimators of this package, and of its meta-estimators those that "
-            f"wrap one of them, got {estimator!r}. Of a pipeline save the last step, and the others "
-            "with skops; of a search or a tuned threshold the fitted estimator inside it."
+            f"wrap one of them, got {estimator!r}. Of a pipeline save the last step, and the "
+            "others with skops; of a search or a tuned threshold the fitted estimator inside it."
         )
     return kind
 

@@ -141,9 +141,10 @@ def outlier_mask(y: Any, outlier_label: Any, parameter: str = "outlier_label") -
     is_outlier = np.asarray(y == outlier_label)
     if is_outlier.all() or not is_outlier.any():
         raise ValueError(
-            f"y must hold both outliers (label {outlier_label!r}) and inliers, got only {shown(y)}. "
-            f"If another label means outlier, say it by {parameter}. If this is a part of the "
-            "rows, split them with StratifiedKFold: for a detector an integer cv does not stratify."
+            f"y must hold both outliers (label {outlier_label!r}) and inliers, got only "
+            f"{shown(y)}. If another label means outlier, say it by {parameter}. If this is a part "
+            "of the rows, split them with StratifiedKFold: for a detector an integer cv does not "
+            "stratify."
         )
     return is_outlier
 
