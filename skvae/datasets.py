@@ -80,7 +80,7 @@ def fetch_sms_spam(*, data_home=None, path=None, download_if_missing=True, retur
     OSError
         If the collection is neither cached nor to be downloaded, or what came is not it.
     ValueError
-        If a line of `path` is not a label, a tab and a message.
+        If a line of `path` is not a label, a tab and a message, or the file is not in UTF-8.
     ImportError
         If it must be downloaded and pooch is not installed.
 
@@ -94,7 +94,7 @@ def fetch_sms_spam(*, data_home=None, path=None, download_if_missing=True, retur
     >>> from skvae.datasets import fetch_sms_spam
     >>> messages, is_spam = fetch_sms_spam(return_X_y=True)  # doctest: +SKIP
     """
-    file = Path(path) if path is not None else _cached_file(data_home, download_if_missing)
+    file = Path(path).expanduser() if path is not None else _cached_file(data_home, download_if_missing)
     data, target = _read_messages(file)
     if return_X_y:
         return data, target
@@ -103,8 +103,12 @@ def fetch_sms_spam(*, data_home=None, path=None, download_if_missing=True, retur
 
 def _read_messages(file: Path) -> tuple[list[str], np.ndarray]:
     messages, target = [], []
+    try:
+        text = file.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file} is not in UTF-8 ({error}). Save it in that encoding.") from error
     # Only a line feed ends a message: some hold other characters that `splitlines` breaks at.
-    lines = file.read_bytes().decode("utf-8").removesuffix("\n").split("\n")
+    lines = text.removesuffix("\n").split("\n")
     for number, line in enumerate(lines, start=1):
         label, tab, message = line.removesuffix("\r").partition("\t")
         if not tab or label not in TARGET_NAMES:

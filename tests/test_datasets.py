@@ -173,8 +173,14 @@ def test_empty_file_is_refused(tmp_path):
 
 
 def test_file_that_is_not_utf8_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="utf-8"):
+    with pytest.raises(ValueError, match="messages is not in UTF-8.*Save it in that encoding"):
         fetch_sms_spam(path=write(tmp_path, "ham\t£".encode("latin-1")))
+
+
+def test_byte_order_mark_and_home_folder_are_understood(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    file = write(tmp_path, "\ufeffham\thello\n".encode())
+    assert fetch_sms_spam(path=f"~/{file.name}").data == ["hello"]
 
 
 def test_missing_file_is_an_oserror(tmp_path):
