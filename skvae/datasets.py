@@ -94,7 +94,10 @@ def fetch_sms_spam(*, data_home=None, path=None, download_if_missing=True, retur
     >>> from skvae.datasets import fetch_sms_spam
     >>> messages, is_spam = fetch_sms_spam(return_X_y=True)  # doctest: +SKIP
     """
-    file = Path(path).expanduser() if path is not None else _cached_file(data_home, download_if_missing)
+    if path is None:
+        file = _cached_file(data_home, download_if_missing)
+    else:
+        file = Path(path).expanduser()
     data, target = _read_messages(file)
     if return_X_y:
         return data, target

@@ -178,7 +178,8 @@ def test_file_that_is_not_utf8_is_refused(tmp_path):
 
 
 def test_byte_order_mark_and_home_folder_are_understood(tmp_path, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(tmp_path))
     file = write(tmp_path, "\ufeffham\thello\n".encode())
     assert fetch_sms_spam(path=f"~/{file.name}").data == ["hello"]
 
