@@ -94,11 +94,8 @@ def fetch_sms_spam(*, data_home=None, path=None, download_if_missing=True, retur
     >>> from skvae.datasets import fetch_sms_spam
     >>> messages, is_spam = fetch_sms_spam(return_X_y=True)  # doctest: +SKIP
     """
-    if path is None:
-        file = _cached_file(data_home, download_if_missing)
-    else:
-        file = Path(path).expanduser()
-    data, target = _read_messages(file)
+    file = Path(path) if path is not None else _cached_file(data_home, download_if_missing)
+    data, target = _read_messages(file.expanduser())
     if return_X_y:
         return data, target
     return Bunch(data=data, target=target, target_names=list(TARGET_NAMES), DESCR=DESCRIPTION)
