@@ -149,8 +149,8 @@ class VAEDensityEstimator(
         density of tables whose columns depend on each other linearly, from fewer epochs. It is made
         from at most 2000 rows, drawn at random, for at most 1000 columns of real values, and of
         counts with a mean of at least 1, in tables of at most 20,000 columns, and 32 factors. All
-        other weights are random, and so is everything with the activations "tanh", "logistic" and
-        "elu". "random" may be better for counts whose rows fall into groups.
+        other weights are random, and with hidden layers of the activations "tanh", "logistic" or
+        "elu" all are. "random" may be better for counts whose rows fall into groups.
     autoregressive : bool or "auto", default="auto"
         Let each Bernoulli feature depend on those before it too: its logit gains a weighted sum of
         them, as in a fully visible belief network [3]_. The density is better for it where features

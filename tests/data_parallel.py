@@ -45,8 +45,8 @@ make_model = VAEDensityEstimator._make_model
 def in_float64(n_start):
     """Let new models train in float64, and begin with what the first rows say."""
 
-    def make(self, X, seed):
-        model = make_model(self, X[:n_start], seed)
+    def make(self, X, X_train, seed):
+        model = make_model(self, X[:n_start], X_train[:n_start], seed)
         model.network.double()
         return model
 

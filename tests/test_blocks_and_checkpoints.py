@@ -163,6 +163,7 @@ class Interrupt:
         {"n_negative_samples": 3},
         {"autoregressive": False},
         {"n_training_draws": 2},
+        {"likelihood": "gaussian"},
         {"random_state": None},
     ],
 )

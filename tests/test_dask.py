@@ -1,15 +1,14 @@
 """Searching and scoring on a cluster, through dask alone."""
 
+import dask.array as array
 import joblib
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from dask import distributed
 from sklearn.model_selection import GridSearchCV
 
 from skvae import VAEDensityEstimator
-
-distributed = pytest.importorskip("dask.distributed")
-array = pytest.importorskip("dask.array")
 
 
 @pytest.fixture(scope="module")

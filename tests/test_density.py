@@ -195,6 +195,32 @@ def test_auto_holds_rows_out_where_there_are_enough(n_rows, kind, holds_out, bin
     assert len(density.validation_loss_curve_) == (density.n_iter_ if holds_out else 0)
 
 
+@pytest.mark.parametrize(
+    ("n_components", "n_draws", "n_steps"), [(2, 399, 0), (2, 400, 2), (10, 499, 0), (10, 500, 2)]
+)
+def test_posteriors_are_refined_where_there_are_many_draws(
+    n_components, n_draws, n_steps, binary_rows
+):
+    options = {"n_components": n_components, "n_importance_samples": n_draws, **QUICK}
+    by_default = VAEDensityEstimator(**options).fit(binary_rows)
+    scores = by_default.score_samples(binary_rows[:5])
+    by_default.set_params(n_refinement_steps=n_steps)
+    np.testing.assert_array_equal(by_default.score_samples(binary_rows[:5]), scores)
+    by_default.set_params(n_refinement_steps=2 - n_steps)
+    assert (by_default.score_samples(binary_rows[:5]) != scores).any()
+
+
+def test_start_knows_nothing_of_the_rows_held_out(monkeypatch):
+    seen = []
+    monkeypatch.setattr(DensityModel, "start_from_factors", lambda self, X: seen.append(X))
+    X = np.random.RandomState(0).randn(60, 3)
+    density = VAEDensityEstimator(max_iter=1, random_state=0).fit(X)
+    assert len(density.validation_loss_curve_) == 1
+    (rows,) = seen
+    assert rows.shape == (54, 3)
+    assert np.isin(rows[:, 0], X[:, 0]).all()
+
+
 def test_wide_table_of_few_rows_is_not_learned_by_heart():
     rng = np.random.RandomState(0)
     loadings = rng.randn(2, 40)

@@ -195,6 +195,17 @@ def test_threshold_does_not_depend_on_how_low_the_lowest_score_is():
     assert threshold(np.r_[-1e12, np.arange(100.0)], "auto") == pytest.approx(24 - 75, abs=1)
 
 
+def test_scores_near_zero_that_differ_by_rounding_are_not_parted():
+    scores = np.r_[0.0, 1e-14, np.arange(1.0, 9.0)]
+    assert (scores < threshold(scores, 0.1)).sum() == 0
+
+
+@pytest.mark.parametrize(("share", "n_flagged"), [(0.16, 1), (0.2, 2), (0.44, 4)])
+def test_the_nearest_whole_number_of_rows_is_flagged(share, n_flagged):
+    scores = np.arange(8.0)
+    assert (scores < threshold(scores, share)).sum() == n_flagged
+
+
 def test_automatic_threshold_is_tukeys_fence():
     scores = np.arange(101.0)
     assert threshold(scores, "auto") == pytest.approx(25 - 1.5 * 50, abs=1e-6)

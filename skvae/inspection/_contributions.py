@@ -110,7 +110,9 @@ class ContributionsDisplay:
     Examples
     --------
     >>> from skvae.inspection import ContributionsDisplay
-    >>> ContributionsDisplay([-3.0, 0.5], ["amount", "age"], [900, 41]).plot()  # doctest: +SKIP
+    >>> display = ContributionsDisplay(
+    ...     [-3.0, 0.5], ["amount", "age"], [900, 41]
+    ... ).plot()  # doctest: +SKIP
     """
 
     def __init__(self, contributions, feature_names, values=None, *, words=None):

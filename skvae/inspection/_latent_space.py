@@ -29,7 +29,9 @@ class LatentSpaceDisplay:
     Examples
     --------
     >>> from skvae.inspection import LatentSpaceDisplay
-    >>> LatentSpaceDisplay([[0.0, 1.0], [1.0, 0.0]], ["ham", "spam"]).plot()  # doctest: +SKIP
+    >>> display = LatentSpaceDisplay(
+    ...     [[0.0, 1.0], [1.0, 0.0]], ["ham", "spam"]
+    ... ).plot()  # doctest: +SKIP
     """
 
     def __init__(self, codes, y=None):

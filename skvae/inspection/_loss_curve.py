@@ -29,7 +29,7 @@ class LossCurveDisplay:
     Examples
     --------
     >>> from skvae.inspection import LossCurveDisplay
-    >>> LossCurveDisplay([3.0, 2.0], [2.5, 1.4], [0.5, 0.6]).plot()  # doctest: +SKIP
+    >>> display = LossCurveDisplay([3.0, 2.0], [2.5, 1.4], [0.5, 0.6]).plot()  # doctest: +SKIP
     """
 
     def __init__(self, loss, reconstruction, kl, validation=()):

@@ -6,7 +6,14 @@ import torch
 from torch import Generator, nn
 
 from skvae._torch import loop
-from skvae._torch.loop import VARIANCE_DECAY, Plateau, make_optimizer, train, train_epoch
+from skvae._torch.loop import (
+    VARIANCE_DECAY,
+    Plateau,
+    make_optimizer,
+    moving_average,
+    train,
+    train_epoch,
+)
 from skvae._torch.networks import Linear
 
 
@@ -143,6 +150,16 @@ def test_validation_brings_back_the_start_if_that_counts_and_nothing_is_better(s
     )
     assert history.validation == [3.0, 2.0, 2.0, 2.0]
     assert torch.equal(network.weight, start if start_counts else states[1])
+
+
+def test_the_average_is_of_five_epochs_then_moves():
+    average = {}
+    seen = []
+    for epoch in range(1, 8):
+        average = moving_average(average, {"weight": torch.tensor(float(epoch))}, epoch)
+        seen.append(average["weight"].item())
+    assert seen[:5] == pytest.approx([1, 1.5, 2, 2.5, 3])
+    assert seen[5:] == pytest.approx([3 + 3 / 5, 3.6 + 3.4 / 5])
 
 
 def test_no_gradient_is_left_behind():

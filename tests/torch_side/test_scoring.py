@@ -17,12 +17,14 @@ from skvae._torch.likelihoods import Gaussian
 from skvae._torch.objective import divergence
 from skvae._torch.scoring import (
     MAX_FALL,
+    Fit,
     Posterior,
     decoded_draws,
     elbo_noise,
     encoded,
     fit_of,
     importance_noise,
+    natural_step,
     refine,
 )
 from skvae._torch.sparse import as_batch
@@ -250,6 +252,15 @@ def turned_model(factor_model):
     density = copy.deepcopy(density)
     density._model.scorer("cpu").load_state_dict(state)
     return X, factors, density
+
+
+def test_a_step_widens_no_direction_more_than_tenfold():
+    q = Posterior(torch.zeros(1, 2), torch.eye(2)[None], torch.zeros(1, 2))
+    fit = Fit(torch.zeros(1), torch.zeros(1, 2), torch.tensor([[[1e-6, 0], [0, 4.0]]]))
+    new = natural_step(q, fit, torch.ones(1))
+    covariance = new.scale[0] @ new.scale[0].T
+    torch.testing.assert_close(covariance, torch.tensor([[10.0, 0], [0, 0.25]]))
+    torch.testing.assert_close(new.log_variance.sum(), torch.tensor(2.5).log())
 
 
 @pytest.mark.parametrize("n_importance_samples", [1, 2, 7])

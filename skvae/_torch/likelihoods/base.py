@@ -189,7 +189,7 @@ class Likelihood(ABC):
         return self
 
     def linear_columns(self, X: Table) -> list[LinearColumns]:
-        """Columns that a network can start from a linear model of; X is that of `start`."""
+        """Columns that a network can start from a linear model of; X are rows for `start`."""
         return []
 
     def variance_outputs(self) -> list[int]:
