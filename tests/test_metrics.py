@@ -317,7 +317,7 @@ def test_rates_outside_the_unit_interval_are_refused(max_fpr):
 @pytest.mark.parametrize("label", [0, 1])
 def test_labels_of_one_kind_have_no_rates(label):
     with pytest.raises(ValueError, match=r"both outliers .* and inliers"):
-        recall_at_fpr_score(np.full(15, label), FLAGGED, max_fpr=0.1)
+        recall_at_fpr_score(np.full(15, label), FLAGGED, max_fpr=0.1, pos_label=1)
 
 
 def test_strings_need_the_label_of_the_outliers():

@@ -40,13 +40,13 @@ class Posterior(NamedTuple):
     mean : Tensor of shape (n_rows, n_components)
     scale : Tensor of shape (n_rows, n_components) or (n_rows, n_components, n_components)
         Its product with its transpose is the covariance; in the first case it is diagonal.
-    log_variance : Tensor of shape (n_rows, n_components)
-        Its sum is the logarithm of the covariance's determinant.
+    log_det : Tensor of shape (n_rows,)
+        Logarithm of the covariance's determinant.
     """
 
     mean: Tensor
     scale: Tensor
-    log_variance: Tensor
+    log_det: Tensor
 
     def at(self, noise: Tensor) -> Tensor:
         """Points for standard normal draws, (n_draws, n_rows or 1, n_components)."""
@@ -103,7 +103,7 @@ def elbo_noise(seed: int, n_components: int) -> Tensor:
 def encoded(network: VAE, likelihood: Likelihood, x: Batch) -> Posterior:
     """q(z|x) as the encoder gives it for a prepared batch."""
     mean, log_variance = posterior(network, likelihood, x)
-    return Posterior(mean, (log_variance / 2).exp(), log_variance)
+    return Posterior(mean, (log_variance / 2).exp(), log_variance.sum(-1))
 
 
 def decoded_draws(
@@ -121,7 +121,7 @@ def decoded_draws(
     for start in range(0, len(noise), n_block):
         draws = slice(start, start + n_block)
         z = q.at(noise[draws])
-        log_ratio = network.log_prior(z) + (noise[draws] ** 2 + q.log_variance).sum(-1) / 2
+        log_ratio = network.log_prior(z) + ((noise[draws] ** 2).sum(-1) + q.log_det) / 2
         yield draws, network.decode(z, shift), log_ratio
 
 
@@ -131,7 +131,7 @@ def fit_of(network: VAE, likelihood: Likelihood, x: Batch, q: Posterior, noise: 
     gradients: tuple[Tensor, ...] = tuple(map(torch.zeros_like, (q.mean, q.scale)))
     with torch.enable_grad():
         mean, scale = (part.detach().requires_grad_() for part in (q.mean, q.scale))
-        moving = Posterior(mean, scale, q.log_variance)
+        moving = Posterior(mean, scale, q.log_det)
         for _, outputs, log_ratio in decoded_draws(network, x, moving, noise):
             share = (likelihood.log_prob(outputs, x) + log_ratio).sum(0) / len(noise)
             added = torch.autograd.grad(share.sum(), (mean, scale))
@@ -161,7 +161,7 @@ def natural_step(q: Posterior, fit: Fit, rate: Tensor) -> Posterior:
     scale = q.scale @ (directions * narrowing[:, None].rsqrt()) @ directions.mT
     move = scale @ (scale.mT @ fit.gradient[..., None])
     mean = q.mean + rate[:, None] * move[..., 0]
-    return Posterior(mean, scale, q.log_variance - narrowing.log())
+    return Posterior(mean, scale, q.log_det - narrowing.log().sum(-1))
 
 
 def refine(

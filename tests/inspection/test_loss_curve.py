@@ -54,7 +54,7 @@ def test_loss_curves_are_drawn_from_numbers_on_given_axes():
     "estimator", [make_pipeline(VAEDensityEstimator(**SMALL)), AutoencoderTransformer(max_iter=2)]
 )
 def test_estimators_without_all_curves_are_refused(estimator):
-    with pytest.raises(TypeError, match="with loss_curve_ and .*pass the last step"):
+    with pytest.raises(TypeError, match="(?s)with loss_curve_ and .*pass the last step"):
         LossCurveDisplay.from_estimator(estimator.fit(X))
 
 
