@@ -78,8 +78,8 @@ class OutlierClassifier(ClassifierMixin, DetectorWrapper):
     `cross_val_predict` with ``method="predict_proba"``, `CalibratedClassifierCV` with
     ``ensemble=False``, `VotingClassifier`, `StackingClassifier`, `BaggingClassifier` and
     `OneVsRestClassifier` number the labels in their order and fit with the numbers. With
-    ``outlier_label=None`` that changes nothing; a label that is given is looked for among the
-    numbers, where it may be missing or stand for the other class.
+    ``outlier_label=None`` that changes nothing where outliers are the rarer ones; a label that is
+    given is looked for among the numbers, where it may be missing or stand for the other class.
 
     References
     ----------
