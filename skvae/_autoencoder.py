@@ -118,7 +118,6 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         "out_activation": [StrOptions(ACTIVATIONS | {"auto"})],
         "loss": [StrOptions({"auto", "squared_error", "binary_cross_entropy"})],
     }
-    _model_parameters = ("code_activation", "out_activation", "loss")
 
     def __init__(
         self,
@@ -186,21 +185,18 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         """
         with restored_on_error(self):
             self._validate_parameters()
-            resume = self.warm_start and hasattr(self, "_model")
-            self._train(
-                validate_table(self, X, reset=not resume),
-                None,
-                resume=resume,
-                hold_out=self.early_stopping,
-                max_iter=self.max_iter,
-                keep_optimizer=self.warm_start,
-            )
+            table = validate_table(self, X, reset=not self._goes_on())
+            self._train(table, None, hold_out=self.early_stopping)
         return self
 
     def _keep(self, model):
         super()._keep(model)
         self.loss_ = model.loss
         self.out_activation_ = model.out_activation
+
+    def _architecture(self):
+        names = ("code_activation", "out_activation", "loss")
+        return super()._architecture() | {name: getattr(self, name) for name in names}
 
     def _make_model(self, X, X_train, seed):
         from ._torch.autoencoder_model import AutoencoderModel

@@ -221,8 +221,6 @@ class NetworkEstimator(DocumentationLink, BaseEstimator, ABC):
     """Fits a `Model`: common to the plain autoencoder and the density."""
 
     _parameter_constraints: ParameterConstraints = TRAINING_CONSTRAINTS
-    # What `Model.__init__` is given beside the table, the seed and the layer sizes.
-    _model_parameters: tuple[str, ...]
     _model: Any
     _model_architecture: dict[str, Any]
 
@@ -245,11 +243,16 @@ class NetworkEstimator(DocumentationLink, BaseEstimator, ABC):
         )
 
     def _architecture(self) -> dict[str, Any]:
-        names = ("activation", *self._model_parameters)
+        """What makes the network, as `Model.__init__` is given it."""
         return {
             "n_components": int(self.n_components),
             "hidden_layer_sizes": tuple(int(size) for size in self.hidden_layer_sizes),
-        } | {name: getattr(self, name) for name in names}
+            "activation": self.activation,
+        }
+
+    def _goes_on(self, partial: bool = False) -> bool:
+        """Whether a fit goes on from the one before."""
+        return (partial or self.warm_start) and hasattr(self, "_model")
 
     @abstractmethod
     def _make_model(self, X: Any, X_train: Any, seed: int) -> Model:
@@ -260,11 +263,8 @@ class NetworkEstimator(DocumentationLink, BaseEstimator, ABC):
         X: Any,
         X_val: Any,
         *,
-        resume: bool,
         hold_out: bool,
-        max_iter: int,
         partial: bool = False,
-        keep_optimizer: bool,
         blocks: Blocks | None = None,
         checkpoint: Any = None,
         process_group: Any = None,
@@ -277,6 +277,7 @@ class NetworkEstimator(DocumentationLink, BaseEstimator, ABC):
         from ._torch.device import plain_training
         from ._torch.ranks import Ranks
 
+        resume, max_iter = self._goes_on(partial), 1 if partial else self.max_iter
         ranks = Ranks(process_group)
         ranks.refuse_different(
             {
@@ -315,7 +316,7 @@ class NetworkEstimator(DocumentationLink, BaseEstimator, ABC):
                 blocks=tables,
                 n_rows=n_rows,
                 partial=partial,
-                keep_optimizer=keep_optimizer,
+                keep_optimizer=partial or self.warm_start,
                 checkpoint=checkpoint,
             )
             self._keep(model)

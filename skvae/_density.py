@@ -285,7 +285,6 @@ class VAEDensityEstimator(
             StrOptions({"auto"}),
         ],
     }
-    _model_parameters = ("likelihood", "autoregressive")
 
     def __init__(
         self,
@@ -383,15 +382,7 @@ class VAEDensityEstimator(
         """
         with restored_on_error(self):
             self._validate_parameters()
-            resume = self.warm_start and hasattr(self, "_model")
-            self._fit(
-                X,
-                X_val,
-                resume=resume,
-                max_iter=self.max_iter,
-                checkpoint=checkpoint,
-                process_group=process_group,
-            )
+            self._fit(X, X_val, checkpoint=checkpoint, process_group=process_group)
         return self
 
     def partial_fit(self, X, y=None):
@@ -419,12 +410,10 @@ class VAEDensityEstimator(
         """
         with restored_on_error(self):
             self._validate_parameters()
-            self._fit(X, None, resume=hasattr(self, "_model"), max_iter=1, partial=True)
+            self._fit(X, None, partial=True)
         return self
 
-    def _fit(
-        self, X, X_val, *, resume, max_iter, partial=False, checkpoint=None, process_group=None
-    ):
+    def _fit(self, X, X_val, *, partial=False, checkpoint=None, process_group=None):
         blocks = None
         in_blocks = not partial and is_blocks(X)
         in_parts = in_blocks or process_group is not None
@@ -439,7 +428,7 @@ class VAEDensityEstimator(
             X = next(iter(X), None)
             if X is None:
                 raise ValueError("X is an iterable of blocks without a single block.")
-        table = validate_table(self, X, reset=not resume, allow_nan=True)
+        table = validate_table(self, X, reset=not self._goes_on(partial), allow_nan=True)
         self._column_likelihoods = resolve_likelihood(self.likelihood, X)
         X = table
         if X_val is not None:
@@ -447,11 +436,8 @@ class VAEDensityEstimator(
         self._train(
             X,
             X_val,
-            resume=resume,
             hold_out=self._holds_out(X) and not partial and not in_parts,
-            max_iter=max_iter,
             partial=partial,
-            keep_optimizer=partial or self.warm_start,
             blocks=blocks,
             checkpoint=checkpoint,
             process_group=process_group,
@@ -480,6 +466,7 @@ class VAEDensityEstimator(
     def _architecture(self) -> dict[str, Any]:
         architecture = super()._architecture() | {
             "likelihood": self._column_likelihoods,
+            "autoregressive": self.autoregressive,
             "n_prior_components": int(self.n_prior_components),
         }
         if self.autoregressive == "auto" and isinstance(self.n_negative_samples, Integral):
