@@ -101,7 +101,7 @@ class _OutlierScorer:
                 "classifier, OutlierClassifier among them, use scikit-learn's own scorers."
             )
         refuse_other_signs(estimator, X)
-        is_outlier = outlier_mask(y, self.outlier_label)
+        is_outlier, _ = outlier_mask(y, self.outlier_label)
         if self.metric == "f1":
             flagged = np.asarray(estimator.predict(X)) == -1
             return float(f1_score(is_outlier, flagged, zero_division=0.0))
@@ -112,41 +112,33 @@ class _OutlierScorer:
         return f"make_outlier_scorer({self.metric!r}, outlier_label={self.outlier_label!r})"
 
 
-def shown(y: np.ndarray) -> str:
-    """The distinct labels, or a few of them, for a message."""
-    return reprlib.repr(sorted(set(np.unique(y).tolist()), key=str))
-
-
-def common_outlier_label(y: Any, parameter: str = "outlier_label") -> int:
-    """The label that means outlier where the coding is common; see `make_outlier_scorer`."""
-    y = check_labels(y)
-    labels = set(np.unique(y).tolist())
-    if -1 in labels and labels <= {-1, 1}:
-        return -1
-    if 0 in labels and labels <= {0, 1}:
-        return 1
-    raise ValueError(
-        f"The labels {shown(y)} do not say which of them means outlier. Say it by {parameter}."
-    )
-
-
-def outlier_mask(y: Any, outlier_label: Any, parameter: str = "outlier_label") -> np.ndarray:
-    """Which entries of y mean outlier, as booleans; see `make_outlier_scorer`.
+def outlier_mask(
+    y: Any, outlier_label: Any, parameter: str = "outlier_label"
+) -> tuple[np.ndarray, Any]:
+    """Which entries of y mean outlier, as booleans, and the label; see `make_outlier_scorer`.
 
     `parameter` is what the user knows the label by.
     """
     y = check_labels(y)
+    labels = set(np.unique(y).tolist())
+    shown = reprlib.repr(sorted(labels, key=str))
     if outlier_label is None:
-        outlier_label = common_outlier_label(y, parameter)
+        if -1 in labels and labels <= {-1, 1}:
+            outlier_label = -1
+        elif 0 in labels and labels <= {0, 1}:
+            outlier_label = 1
+        else:
+            raise ValueError(
+                f"The labels {shown} do not say which of them means outlier. Say it by {parameter}."
+            )
     is_outlier = np.asarray(y == outlier_label)
     if is_outlier.all() or not is_outlier.any():
         raise ValueError(
-            f"y must hold both outliers (label {outlier_label!r}) and inliers, got only "
-            f"{shown(y)}. If another label means outlier, say it by {parameter}. If this is a part "
-            "of the rows, split them with StratifiedKFold: for a detector an integer cv does not "
-            "stratify."
+            f"y must hold both outliers (label {outlier_label!r}) and inliers, got only {shown}. "
+            f"If another label means outlier, say it by {parameter}. If this is a part of the "
+            "rows, split them with StratifiedKFold: for a detector an integer cv does not stratify."
         )
-    return is_outlier
+    return is_outlier, outlier_label
 
 
 def recall_at_fpr_score(y_true, y_pred, *, max_fpr, pos_label=None):
@@ -213,9 +205,7 @@ def recall_at_fpr_score(y_true, y_pred, *, max_fpr, pos_label=None):
     """
     if not isinstance(max_fpr, Real) or not 0 <= float(max_fpr) <= 1:
         raise ValueError(f"max_fpr must be a number in [0, 1], got {max_fpr!r}.")
-    if pos_label is None:
-        pos_label = common_outlier_label(y_true, "pos_label")
-    is_outlier = outlier_mask(y_true, pos_label, "pos_label")
+    is_outlier, pos_label = outlier_mask(y_true, pos_label, "pos_label")
     y_pred = check_labels(y_pred, "y_pred")
     check_consistent_length(is_outlier, y_pred)
     unique_labels(y_true, y_pred)  # refuses strings among numbers

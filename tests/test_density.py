@@ -178,8 +178,7 @@ def test_codes_are_those_of_all_rows_also_with_rows_held_out():
     [
         (19, "real", False),
         (20, "real", True),
-        (49, "binary", False),
-        (50, "binary", True),
+        (20, "binary", False),
         (20, "mixed", True),
         (20, "counts", False),
     ],

@@ -129,7 +129,7 @@ class ThresholdCurveDisplay:
             If there are not both outliers and inliers, the labels leave open which of them means
             outlier, a score is not finite, or the lengths differ.
         """
-        is_outlier = outlier_mask(y_true, pos_label, "pos_label")
+        is_outlier, _ = outlier_mask(y_true, pos_label, "pos_label")
         scores = column_or_1d(scores).astype(float)
         precision, recall, negated = precision_recall_curve(is_outlier, -scores)
         # What that curve flags up to a score, `predict` flags below the next higher one.
