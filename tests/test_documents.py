@@ -118,6 +118,17 @@ def test_ci_runs_the_commands_of_the_readme():
     assert build.removesuffix(" docs build/docs") in script
 
 
+def test_lower_bounds_are_the_versions_that_the_oldest_suite_runs():
+    requirement = r'"([\w-]+)(?:\[[\w,]+\])?>=([\d.]+)"'
+    bounds = re.findall(requirement, (ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    pins = (ROOT / "constraints-oldest.txt").read_text(encoding="utf-8")
+    oldest = dict(re.findall(r"^([\w-]+)==([\d.]+)$", pins, re.MULTILINE))
+    bounded = [(name, bound) for name, bound in bounds if name in oldest]
+    assert {name for name, _ in bounded} >= oldest.keys() - {"distributed", "pyparsing"}
+    for name, bound in bounded:
+        assert f"{oldest[name]}.".startswith(f"{bound}."), name
+
+
 def run_example(name, folder, *arguments):
     environment = os.environ | {"MPLBACKEND": "Agg", "PYTHONPATH": str(ROOT)}
     environment.pop("DISPLAY", None)  # with one, matplotlib warns that Agg shows nothing
