@@ -215,6 +215,11 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         -------
         Z : ndarray of shape (n_samples, n_components)
             Codes.
+
+        Raises
+        ------
+        ValueError
+            If X has another number of features, or a missing value.
         """
         check_is_fitted(self)
         return self._model.encode(validate_table(self, X, reset=False), self.device)
@@ -231,6 +236,11 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         -------
         X : ndarray of shape (n_samples, n_features)
             Reconstructions; dense, also after a sparse fit.
+
+        Raises
+        ------
+        ValueError
+            If X has not one column for each latent dimension, or a value that is not finite.
         """
         check_is_fitted(self)
         return self._model.decode(check_latent(X, self._n_features_out), self.device)
@@ -247,6 +257,12 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         -------
         errors : ndarray of shape (n_samples,)
             Squared error, or binary cross entropy in nats, summed over features.
+
+        Raises
+        ------
+        ValueError
+            If X has another number of features, a missing value, or with binary cross entropy one
+            outside [0, 1].
         """
         check_is_fitted(self)
         X = validate_table(self, X, reset=False)

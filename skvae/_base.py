@@ -206,15 +206,15 @@ def is_blocks(X: Any) -> bool:
     return hasattr(X, "__iter__") and not isinstance(X, Set)
 
 
-def check_latent(Z: Any, n_components: int) -> np.ndarray:
+def check_latent(X: Any, n_components: int) -> np.ndarray:
     """Latent points as a clean float64 array of the right width."""
-    Z = check_array(Z, dtype=np.float64, order="C", input_name="Z")
-    if Z.shape[1] != n_components:
+    X = check_array(X, dtype=np.float64, order="C", input_name="X")
+    if X.shape[1] != n_components:
         raise ValueError(
-            f"Z has {Z.shape[1]} columns, but inverse_transform expects one for each of the "
+            f"X has {X.shape[1]} columns, but inverse_transform expects one for each of the "
             f"{n_components} components."
         )
-    return Z
+    return X
 
 
 class NetworkEstimator(DocumentationLink, BaseEstimator, ABC):
@@ -325,11 +325,16 @@ class NetworkEstimator(DocumentationLink, BaseEstimator, ABC):
         """Model to train: a new one, or a copy of the one there is."""
         if not resume:
             return self._make_model(X, X_train, seed)
-        if self._model_architecture != self._architecture():
+        made, wanted = self._model_architecture, self._architecture()
+        changed = [name for name in made if made[name] != wanted[name]]
+        if changed:
+            was, now = (
+                ", ".join(f"{name}={architecture[name]!r}" for name in changed)
+                for architecture in (made, wanted)
+            )
             raise ValueError(
-                f"{type(self).__name__} continues a network made with "
-                f"{self._model_architecture}, but its parameters now say "
-                f"{self._architecture()}. Set them back, or fit anew with warm_start=False."
+                f"The network to train further was made with {was}; the parameters now say {now}. "
+                "Set them back, or fit anew with warm_start=False."
             )
         return copy.deepcopy(self._model)
 
@@ -372,9 +377,9 @@ class NetworkEstimator(DocumentationLink, BaseEstimator, ABC):
         n_val = max(1, round(self.validation_fraction * X.shape[0]))
         if n_val >= X.shape[0]:
             raise ValueError(
-                f"early_stopping=True with validation_fraction={self.validation_fraction} leaves "
-                f"no row to train on: n_samples={X.shape[0]}. Give more rows, or set "
-                "early_stopping=False."
+                f"early_stopping={self.early_stopping!r} with "
+                f"validation_fraction={self.validation_fraction} leaves no row to train on: "
+                f"n_samples={X.shape[0]}. Give more rows, or set early_stopping=False."
             )
         return train_test_split(X, test_size=n_val, random_state=seed)
 

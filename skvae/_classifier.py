@@ -35,6 +35,9 @@ class OutlierClassifier(ClassifierMixin, DetectorWrapper):
     detector: ``scoring="f1"``, `TunedThresholdClassifierCV`, `FixedThresholdClassifier`,
     `CalibratedClassifierCV`, ROC and precision-recall displays.
 
+    ``scoring="f1"`` is the F1 of the label 1. With other labels than 0 and 1 name the outliers in
+    the metric: ``make_scorer(f1_score, pos_label="spam")``.
+
     Parameters
     ----------
     estimator : estimator
@@ -180,8 +183,8 @@ class OutlierClassifier(ClassifierMixin, DetectorWrapper):
         self.classes_, counts = np.unique(y, return_counts=True)
         if len(self.classes_) == 1:
             raise ValueError(
-                f"y has one class, {self.classes_[0]!r}; OutlierClassifier needs two, to tell "
-                "outliers from inliers. Stratify the split, or fit the bare detector."
+                f"y has one class, {self.classes_.tolist()[0]!r}; OutlierClassifier needs two, to "
+                "tell outliers from inliers. Stratify the split, or fit the bare detector."
             )
         if len(self.classes_) > 2:
             raise ValueError(

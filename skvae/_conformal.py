@@ -258,6 +258,11 @@ class ConformalOutlierDetector(OutlierMixin, DetectorWrapper):
             1 + the number of calibration scores that are as low as the row's or lower, over
             n_calibration + 1. Scores that differ by no more than rounding count as equal. Each row
             is judged by itself, whatever `control` says.
+
+        Raises
+        ------
+        ValueError
+            If the detector refuses X, or gives a row NaN for a score.
         """
         check_is_fitted(self)
         ranks = self._ranks(self._detector_scores(X))
@@ -276,6 +281,11 @@ class ConformalOutlierDetector(OutlierMixin, DetectorWrapper):
         scores : ndarray of shape (n_samples,)
             Higher is more normal. Below the p-value by less than 1 / (n_calibration + 1), and in
             the order of the detector's scores, which ``estimator_`` gives in their own unit.
+
+        Raises
+        ------
+        ValueError
+            If the detector refuses X, or gives a row NaN for a score.
         """
         check_is_fitted(self)
         scores, own = self._detector_scores(X), self.calibration_scores_
@@ -299,6 +309,11 @@ class ConformalOutlierDetector(OutlierMixin, DetectorWrapper):
             With ``control="fpr"`` negative where `predict` says -1, and never where there are too
             few calibration rows to flag any. With "fdr" the threshold is that of the rows of `fit`,
             while `predict` finds one for the rows it is given.
+
+        Raises
+        ------
+        ValueError
+            If the detector refuses X, or gives a row NaN for a score.
         """
         return self.score_samples(X) - self.offset_
 
@@ -315,6 +330,11 @@ class ConformalOutlierDetector(OutlierMixin, DetectorWrapper):
         -------
         labels : ndarray of shape (n_samples,)
             -1 for an outlier, 1 for an inlier.
+
+        Raises
+        ------
+        ValueError
+            If the detector refuses X, or gives a row NaN for a score.
         """
         check_is_fitted(self)
         if self._control == "fpr":

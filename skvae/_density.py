@@ -142,7 +142,8 @@ class VAEDensityEstimator(
         - "multinomial": a row's counts given their sum, of which it says nothing. An empty row
           scores 0. Takes no missing values.
         - "categorical": codes, integers from 0, at most 1000 different ones a column. The codes
-          that a column lacks in training have probability 1 / (n_samples + 1) together.
+          that a column lacks in training have probability 1 / (n_samples + 1) together; with
+          `OrdinalEncoder` set ``unknown_value`` to a number that no category has.
     init : {"factor_analysis", "random"}, default="factor_analysis"
         What the training starts from. "factor_analysis": the best linear model of the real values
         and of the logarithms of counts, with a factor for each latent dimension [9]_; a better
@@ -179,8 +180,8 @@ class VAEDensityEstimator(
     n_refinement_steps : int or "auto", default="auto"
         Natural-gradient steps that fit mean and covariance of q(z|x) to each row before it is
         scored, starting from the encoder's, on draws other than those that score it [5]_. "auto"
-        takes 2 where `n_importance_samples` is at least 50 times `n_components` and 400, so that
-        most of the time goes to these draws, and none where it is smaller. Read when scoring.
+        takes 2 where `n_importance_samples` is at least 400, and at least 50 times `n_components`,
+        so that most of the time goes to these draws, and otherwise none. Read when scoring.
     solver : {"adam", "sgd"}, default="adam"
         Optimiser; "sgd" is plain, without momentum.
     alpha : float, default=0.001
@@ -345,10 +346,11 @@ class VAEDensityEstimator(
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features), or iterable of those
-            Training rows. An iterable gives them in blocks, which need not be in memory at once: it
-            is iterated over once to check them and then once an epoch, so it must begin anew each
-            time (a generator does not). Rows are shuffled within a block. The first block fixes
-            likelihood and scale, and `early_stopping="auto"` holds nothing out.
+            Training rows; NaN in a dense one is a missing value. An iterable gives them in blocks,
+            which need not be in memory at once: it is iterated over once to check them and then
+            once an epoch, so it must begin anew each time (a generator does not). Rows are shuffled
+            within a block. The first block fixes likelihood and scale, and `early_stopping="auto"`
+            holds nothing out.
         y : Ignored
             Present for API consistency.
         X_val : {array-like, sparse matrix} of shape (n_val_samples, n_features), default=None
@@ -519,7 +521,7 @@ class VAEDensityEstimator(
         self._validate_parameters()
         n_refinement_steps = self.n_refinement_steps
         if n_refinement_steps == "auto":
-            least = MIN_DRAWS_TO_REFINE * max(MIN_COMPONENTS_TO_REFINE, self.n_components)
+            least = MIN_DRAWS_TO_REFINE * max(MIN_COMPONENTS_TO_REFINE, self._n_features_out)
             many = self.n_importance_samples >= least
             n_refinement_steps = N_REFINEMENT_STEPS if many else 0
         options = ScoringOptions(self.n_importance_samples, n_refinement_steps, self.device)
@@ -539,6 +541,11 @@ class VAEDensityEstimator(
         -------
         score : float
             Nats per row.
+
+        Raises
+        ------
+        ValueError
+            If X has another number of features, or a value that the likelihood does not allow.
         """
         return float(np.mean(self.score_samples(X)))
 
@@ -566,6 +573,11 @@ class VAEDensityEstimator(
         -------
         Z : ndarray of shape (n_samples, n_components)
             Mean of q(z|x).
+
+        Raises
+        ------
+        ValueError
+            If X has another number of features, or a value that the likelihood does not allow.
         """
         check_is_fitted(self)
         return self._model.encode(validate_table(self, X, reset=False, allow_nan=True), self.device)
@@ -584,6 +596,11 @@ class VAEDensityEstimator(
             Means in the units of X; of Bernoulli features the probability of a one, of categorical
             ones the likeliest code. Multinomial rows have the mean length of the training rows.
             Dense, also after a sparse fit.
+
+        Raises
+        ------
+        ValueError
+            If X has not one column for each latent dimension, or a value that is not finite.
         """
         check_is_fitted(self)
         return self._model.decode(check_latent(X, self._n_features_out), self.device)
@@ -605,6 +622,11 @@ class VAEDensityEstimator(
         -------
         X : {ndarray, CSR matrix} of shape (n_samples, n_features)
             CSR if the model was fitted on a sparse matrix.
+
+        Raises
+        ------
+        ValueError
+            If `n_samples` is no integer of at least 1.
         """
         check_is_fitted(self)
         if not POSITIVE.is_satisfied_by(n_samples):

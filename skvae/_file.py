@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import math
@@ -357,8 +358,12 @@ def read(path: Any) -> bytes:
 @contextlib.contextmanager
 def replaced(path: Any) -> Iterator[BinaryIO]:
     """Write a file at once: whatever happens, the old one is there or the whole new one."""
-    path = os.path.realpath(path)
+    given, path = path, os.path.realpath(path)
     folder = os.path.dirname(path)
+    if not os.path.basename(given) or os.path.isdir(path):
+        raise IsADirectoryError(errno.EISDIR, "A folder cannot be written as a file", str(given))
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(errno.ENOENT, "There is no folder to write to", str(given))
     scratch = os.path.join(folder, f".skvae-{secrets.token_hex(8)}.tmp")
     try:
         with open(scratch, "xb") as file:

@@ -99,7 +99,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, DocumentationLink, Base
     See Also
     --------
     VAEDensityEstimator : Scores rows with missing values by the values that they have.
-    sklearn.impute.IterativeImputer : Predicts each column linearly from the others.
+    sklearn.impute.IterativeImputer : Predicts each column from the others, by default linearly.
 
     Notes
     -----

@@ -55,8 +55,8 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
     likelihood : {"auto", "bernoulli", "categorical", "contaminated_gaussian", "gaussian", \
             "multinomial", "negative_binomial", "poisson"} or dict, default="auto"
         Distribution of a feature given z, or the columns of each; see `VAEDensityEstimator`. With
-        "multinomial", which says nothing about a row's length, an empty row is a ValueError: it
-        would look perfectly normal.
+        "multinomial" for the whole table, which says nothing about a row's length, an empty row is
+        a ValueError: it would look perfectly normal.
     init : {"factor_analysis", "random"}, default="random"
         What the training starts from; see `VAEDensityEstimator`. "factor_analysis" may be better
         where the training rows hold no outliers; otherwise it begins with what these share.
@@ -219,7 +219,7 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Training rows, outliers among them.
+            Training rows, outliers among them; NaN in a dense one is a missing value.
         y : Ignored
             Present for API consistency.
 
@@ -313,6 +313,12 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
         scores : ndarray of shape (n_samples,)
             Nats; higher is more normal. With "elbo" the same as ``density_.score_samples(X)``;
             with "log_odds" the log-odds of a normal row.
+
+        Raises
+        ------
+        ValueError
+            If X has another number of features, a value that the likelihood does not allow, an
+            empty row with "multinomial", or a missing value with the score "log_odds".
         """
         check_is_fitted(self)
         return self._score_samples(validate_table(self, X, reset=False, allow_nan=True))
@@ -342,6 +348,12 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
         -------
         decision : ndarray of shape (n_samples,)
             Nats above the threshold.
+
+        Raises
+        ------
+        ValueError
+            If X has another number of features, a value that the likelihood does not allow, an
+            empty row with "multinomial", or a missing value with the score "log_odds".
         """
         return self.score_samples(X) - self.offset_
 
@@ -357,6 +369,12 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
         -------
         labels : ndarray of shape (n_samples,)
             -1 for an outlier, 1 for an inlier.
+
+        Raises
+        ------
+        ValueError
+            If X has another number of features, a value that the likelihood does not allow, an
+            empty row with "multinomial", or a missing value with the score "log_odds".
         """
         return np.where(self.decision_function(X) < 0, -1, 1)
 
@@ -388,6 +406,12 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
                 log N! for multinomial rows of N counts; else 0.
             latent : ndarray of shape (n_samples,)
                 Minus the KL divergence, or its importance-weighted counterpart.
+
+        Raises
+        ------
+        ValueError
+            If X has another number of features, a value that the likelihood does not allow, an
+            empty row with "multinomial", or a missing value with the score "log_odds".
 
         References
         ----------

@@ -55,7 +55,7 @@ def make_outlier_scorer(metric, *, outlier_label=None):
 
     See Also
     --------
-    skvae.OutlierClassifier : Makes scikit-learn's own scorers work.
+    skvae.OutlierClassifier : Makes scikit-learn's own scorers work, which may need `pos_label`.
 
     Notes
     -----

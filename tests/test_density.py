@@ -81,7 +81,7 @@ def test_transform_and_inverse_transform(binary_rows, real_rows):
 
 def test_inverse_transform_refuses_codes_of_another_width(binary_rows):
     density = VAEDensityEstimator(3, **QUICK).fit(binary_rows)
-    with pytest.raises(ValueError, match="Z has 2 columns.*3 components"):
+    with pytest.raises(ValueError, match="X has 2 columns.*3 components"):
         density.inverse_transform(np.zeros((1, 2)))
 
 
@@ -207,6 +207,9 @@ def test_posteriors_are_refined_where_there_are_many_draws(
     np.testing.assert_array_equal(by_default.score_samples(binary_rows[:5]), scores)
     by_default.set_params(n_refinement_steps=2 - n_steps)
     assert (by_default.score_samples(binary_rows[:5]) != scores).any()
+    # Of the latent dimensions that were fitted, whatever a next fit is to have.
+    by_default.set_params(n_refinement_steps="auto", n_components=9 if n_components == 2 else 2)
+    np.testing.assert_array_equal(by_default.score_samples(binary_rows[:5]), scores)
 
 
 def test_start_knows_nothing_of_the_rows_held_out(monkeypatch):
@@ -230,8 +233,10 @@ def test_wide_table_of_few_rows_is_not_learned_by_heart():
 
 
 def test_early_stopping_needs_a_row_to_train_on():
-    with pytest.raises(ValueError, match="leaves no row to train on: n_samples=1"):
+    with pytest.raises(ValueError, match="=True .* leaves no row to train on: n_samples=1"):
         VAEDensityEstimator(early_stopping=True).fit([[1.0, 0.0]])
+    with pytest.raises(ValueError, match="='auto' with validation_fraction=0.99.* leaves no row"):
+        VAEDensityEstimator(validation_fraction=0.99).fit(np.eye(50))
 
 
 def test_partial_fit_learns(binary_rows):

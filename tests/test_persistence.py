@@ -239,7 +239,8 @@ def test_warm_start_goes_on_after_loading(estimator, real_rows):
     model = estimator(warm_start=True, **SMALL).fit(real_rows)
     loaded = from_bytes(to_bytes(model)).fit(real_rows)
     assert loaded.n_iter_ == 2 * SMALL["max_iter"]
-    with pytest.raises(ValueError, match="continues a network made with"):
+    changed = "was made with activation='relu'; the parameters now say activation='tanh'"
+    with pytest.raises(ValueError, match=changed):
         from_bytes(to_bytes(model)).set_params(activation="tanh").fit(real_rows)
 
 
@@ -521,8 +522,16 @@ def test_failed_save_leaves_the_old_file_alone(function, error, tmp_path, monkey
 
 
 def test_folder_that_is_not_there_is_an_oserror(tmp_path):
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match=r"no folder to write to: '.*nowhere.model'"):
         skvae.save(MODELS["detector"][0], tmp_path / "nowhere" / "model")
+
+
+@pytest.mark.parametrize("path", ["model/", "."])
+def test_folder_in_the_place_of_a_file_is_an_oserror(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(IsADirectoryError, match=f"cannot be written as a file: '{path}'"):
+        skvae.save(MODELS["detector"][0], path)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.skipif(os.name != "posix", reason="there is no SIGKILL")

@@ -205,9 +205,10 @@ class Training:
         if math.isfinite(loss) and weights_finite:
             return
         learning_rate = self.optimizer.param_groups[0]["lr"]
+        solver = "" if isinstance(self.optimizer, torch.optim.Adam) else "solver='adam', "
         raise ValueError(
             f"The loss is not finite in epoch {epoch} (learning_rate_init={learning_rate:g}). Try "
-            "a smaller learning_rate_init (a tenth, say) or alpha, solver='adam', or rescaled data."
+            f"a smaller learning_rate_init (a tenth, say) or alpha, {solver}or rescaled data."
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,12 @@ def import_pyplot() -> Any:
     except ImportError as error:
         raise ImportError("Plots need matplotlib. Run: pip install 'skvae[plot]'") from error
     return plt
+
+
+def check_count(value: Any, name: str, least: int) -> None:
+    """Raise a ValueError if a number of things to show is no integer of at least `least`."""
+    if not isinstance(value, Integral) or value < least:
+        raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}.")
 
 
 def axes_for(ax: Any) -> tuple[Any, Any]:
@@ -41,9 +48,9 @@ def density_of(estimator: Any, *needed: str) -> Any:
     if not all(hasattr(density, name) for name in needed):
         raise TypeError(
             f"Expected a fitted estimator with {' and '.join(needed)}, such as "
-            "VAEDensityEstimator or AutoencoderTransformer, or a detector with a density_ that "
-            f"has them; got {estimator!r}. Of a pipeline pass the last step, and what the others "
-            "make of X; of an OutlierClassifier or a search the fitted estimator inside it."
+            f"VAEDensityEstimator, or a detector with a density_ that has them; got {estimator!r}. "
+            "Of a pipeline pass the last step, and what the others make of X; of an "
+            "OutlierClassifier or a search the fitted estimator inside it."
         )
     return density
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 from sklearn.utils import Bunch
 
-from ._base import axes_for
+from ._base import axes_for, check_count
 
 # Background of a word that is not in the vocabulary: light grey, opaque.
 UNKNOWN = (0.83, 0.83, 0.83, 1.0)
@@ -48,8 +48,7 @@ def top_contributions(explanation, feature_names=None, *, n_features=5):
     >>> top_contributions(explanation, ["win", "the", "prize"], n_features=2)
     [[('prize', -3.0), ('win', -1.0)]]
     """
-    if not isinstance(n_features, Integral) or n_features < 0:
-        raise ValueError(f"n_features must be an integer of at least 0, got {n_features!r}.")
+    check_count(n_features, "n_features", least=0)
     contributions = explanation.contributions
     if feature_names is None:
         feature_names = np.arange(contributions.shape[1])
@@ -169,8 +168,8 @@ class ContributionsDisplay:
         TypeError
             If the detector has no `feature_contributions`.
         ValueError
-            If X is not one row, the names are not as many as the features, or there is a `text`
-            and nothing to analyse it with.
+            If X is not one row, the names are not as many as the features, there is a `text` and
+            nothing to analyse it with, or `kind` or `top_k` is not allowed.
 
         Notes
         -----
@@ -223,7 +222,8 @@ class ContributionsDisplay:
         Raises
         ------
         ValueError
-            If `kind` is unknown, or "text" where there are no words.
+            If `kind` is unknown, or "text" where there are no words, or `top_k` is no integer of at
+            least 0.
         """
         if kind is None:
             kind = "bars" if self.words is None else "text"
@@ -231,6 +231,7 @@ class ContributionsDisplay:
             raise ValueError(f"kind must be 'text', 'bars' or None, got {kind!r}.")
         if kind == "text" and self.words is None:
             raise ValueError("There is no text to draw; kind='bars' needs none.")
+        check_count(top_k, "top_k", least=0)
         self.ax_, self.figure_ = axes_for(ax)
         self.text_ = self._plot_text() if kind == "text" else None
         self.bars_ = self._plot_bars(top_k) if kind == "bars" else None

@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from sklearn.utils import check_array, check_consistent_length, indexable
 
 from .._compat import num_samples, safe_indexing
-from ._base import density_of, import_pyplot
+from ._base import check_count, density_of, import_pyplot
 
 
 class ReconstructionDisplay:
@@ -73,7 +73,8 @@ class ReconstructionDisplay:
         TypeError
             If `estimator` cannot encode and decode.
         ValueError
-            If X is not what `estimator` takes, or `image_shape` does not fit its features.
+            If X is not what `estimator` takes, `image_shape` does not fit its features, or `n_rows`
+            is no integer of at least 1.
         """
         model = density_of(estimator, "transform", "inverse_transform")
         rows = _first_rows(X, n_rows)
@@ -107,8 +108,8 @@ class ReconstructionDisplay:
         Raises
         ------
         ValueError
-            If the rows and their reconstructions differ in number or in features, or `image_shape`
-            does not fit them.
+            If the rows and their reconstructions differ in number or in features, `image_shape`
+            does not fit them, or `n_rows` is no integer of at least 1.
         """
         check_consistent_length(X, reconstructions)
         given, returned = (_dense(_first_rows(table, n_rows)) for table in (X, reconstructions))
@@ -186,6 +187,7 @@ class ReconstructionDisplay:
 
 def _first_rows(table: Any, n_rows: int) -> Any:
     """First rows of a table of any kind, in that kind; CSR of a sparse one."""
+    check_count(n_rows, "n_rows", least=1)
     (table,) = indexable(table)
     return safe_indexing(table, np.arange(min(n_rows, num_samples(table))))
 

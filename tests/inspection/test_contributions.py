@@ -82,6 +82,9 @@ def test_asking_for_more_features_than_there_are_gives_all():
 def test_no_less_than_no_features_can_be_named(n_features):
     with pytest.raises(ValueError, match="n_features must be an integer of at least 0"):
         top_contributions(Bunch(contributions=DENSE), n_features=n_features)
+    with pytest.raises(ValueError, match="top_k must be an integer of at least 0"):
+        ContributionsDisplay([1.0], ["a"]).plot(top_k=n_features)
+    assert plt.get_fignums() == []
 
 
 @pytest.mark.parametrize("n_names", [3, 5])

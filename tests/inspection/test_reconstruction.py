@@ -170,9 +170,12 @@ def test_as_many_reconstructions_as_rows_and_features_are_needed():
     assert plt.get_fignums() == []
 
 
-def test_no_rows_are_refused(density):
-    with pytest.raises(ValueError, match="0 sample"):
-        ReconstructionDisplay.from_estimator(density, X, n_rows=0)
+@pytest.mark.parametrize("n_rows", [0, -1, 2.5])
+def test_no_less_than_one_row_can_be_shown(n_rows, density):
+    with pytest.raises(ValueError, match="n_rows must be an integer of at least 1"):
+        ReconstructionDisplay.from_estimator(density, X, n_rows=n_rows)
+    with pytest.raises(ValueError, match="n_rows must be an integer of at least 1"):
+        ReconstructionDisplay.from_predictions(X, X, n_rows=n_rows)
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,9 @@ class Categorical(Likelihood):
             X,
             not_a_code(stored_values(X)),
             "likelihood='categorical' takes codes, integers from 0",
-            "Encode the column with OrdinalEncoder, or use likelihood='gaussian'.",
+            "Encode the column with OrdinalEncoder, unknown categories by a number that no other "
+            "one has (handle_unknown='use_encoded_value', unknown_value=999), or use "
+            "likelihood='gaussian'.",
             self.columns,
         )
 
