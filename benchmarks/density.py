@@ -45,6 +45,7 @@ GRID = [
     {"hidden_layer_sizes": (256, 256)},
 ]
 CHANGES = [
+    {"batch_size": 128},
     {"init": "random"},
     {"n_prior_components": 32},
     {"autoregressive": False},

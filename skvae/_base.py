@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import os
 import sys
 import threading
@@ -43,7 +44,7 @@ TRAINING_CONSTRAINTS: ParameterConstraints = {
     "activation": [StrOptions(ACTIVATIONS)],
     "solver": [StrOptions({"adam", "sgd"})],
     "alpha": [Interval(Real, 0, None, closed="left")],
-    "batch_size": [Interval(Integral, 1, None, closed="left")],
+    "batch_size": [POSITIVE],
     "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
     "max_iter": [POSITIVE],
     "tol": [Interval(Real, 0, None, closed="left")],
@@ -55,6 +56,13 @@ TRAINING_CONSTRAINTS: ParameterConstraints = {
     "verbose": ["verbose"],
     "device": [StrOptions({"auto", "cpu", "cuda", "mps"})],
 }
+
+# With batch_size="auto" an epoch has at least so many steps, as long as a feature has so many
+# non-zeros in a batch on average, with batches between these sizes.
+STEPS_IN_AN_EPOCH = 30
+NONZEROS_IN_A_BATCH = 8
+SMALLEST_BATCH = 32
+LARGEST_BATCH = 128
 
 # How values are written that stand for a missing label, of Python, NumPy and pandas.
 MISSING = {"None", "nan", "<NA>", "NaT"}
@@ -124,7 +132,7 @@ def validate_table(
 
 def refuse_broken(X: Any) -> None:
     """Raise a ValueError if indices of a CSR or CSC matrix point outside, which crashes SciPy."""
-    if not sp.issparse(X) or X.format not in ("csr", "csc"):
+    if not sp.issparse(X) or X.ndim != 2 or X.format not in ("csr", "csc"):
         return
     n_outer, n_inner = X.shape if X.format == "csr" else X.shape[::-1]
     starts, indices = X.indptr, X.indices
@@ -233,14 +241,28 @@ class NetworkEstimator(DocumentationLink, BaseEstimator, ABC):
                 "no hidden layer."
             )
 
-    def _training_options(self, max_iter: int) -> Any:
+    def _training_options(self, max_iter: int, batch_size: int) -> Any:
         from ._torch.model import TrainingOptions
 
-        names = ("solver", "alpha", "batch_size", "learning_rate_init", "tol", "n_iter_no_change")
-        options = {name: getattr(self, name) for name in names}
+        names = ("solver", "alpha", "learning_rate_init", "tol", "n_iter_no_change")
         return TrainingOptions(
-            **options, max_iter=max_iter, verbose=bool(self.verbose), device=self.device
+            **{name: getattr(self, name) for name in names},
+            max_iter=max_iter,
+            batch_size=batch_size,
+            verbose=bool(self.verbose),
+            device=self.device,
         )
+
+    def _batch_size_for(self, n_rows: int, share: float, partial: bool) -> int:
+        """Rows in a training step, of so many, in which a share of the values is not zero."""
+        if self.batch_size != "auto":
+            return int(self.batch_size)
+        if partial:  # n_rows is a chunk's
+            return LARGEST_BATCH
+        # Adam's steps are too long for a feature that most batches say nothing of.
+        needed = math.ceil(min(NONZEROS_IN_A_BATCH / max(share, 1e-9), LARGEST_BATCH))
+        wanted = max(SMALLEST_BATCH, n_rows // STEPS_IN_AN_EPOCH, needed)
+        return min(wanted, LARGEST_BATCH)
 
     def _architecture(self) -> dict[str, Any]:
         """What makes the network, as `Model.__init__` is given it."""
@@ -284,8 +306,8 @@ class NetworkEstimator(DocumentationLink, BaseEstimator, ABC):
                 "the number of features": X.shape[1],
                 "whether there is X_val": X_val is not None,
                 "max_iter": max_iter,
-                "a parameter": self._task_parameters(),
             }
+            | {f"the parameter {name}": value for name, value in self._task_parameters().items()}
         )
         rng = check_random_state(self.random_state)
         seeds = [int(seed) for seed in rng.randint(np.iinfo(np.int32).max, size=2)]
@@ -305,14 +327,18 @@ class NetworkEstimator(DocumentationLink, BaseEstimator, ABC):
             tables = [X_train] if blocks is None else blocks
             if X_val is not None:
                 model.check(X_val)
-            n_rows = 0
+            n_rows = n_nonzero = 0
             for table in tables:
                 model.check(table)
                 n_rows += table.shape[0]
+                n_nonzero += table.nnz if sp.issparse(table) else int(np.count_nonzero(table))
+            n_rows, n_nonzero = map(sum, zip(*ranks.gather((n_rows, n_nonzero)), strict=True))
+            batch_size = self._batch_size_for(n_rows, n_nonzero / (n_rows * X.shape[1]), partial)
+            options = self._training_options(max_iter, batch_size)
             model.train(
                 X_train,
                 X_val,
-                replace(self._training_options(max_iter), ranks=ranks),
+                replace(options, ranks=ranks),
                 blocks=tables,
                 n_rows=n_rows,
                 partial=partial,
@@ -338,13 +364,17 @@ class NetworkEstimator(DocumentationLink, BaseEstimator, ABC):
             )
         return copy.deepcopy(self._model)
 
-    def _task_parameters(self) -> str:
+    def _task_parameters(self) -> dict[str, str]:
         """Parameters that say what is trained, as text that is the same in every process."""
         # The architecture has what selectors found, whose own text has addresses in it.
         parameters = self.get_params(deep=False) | self._architecture()
         for name in ("max_iter", "verbose", "device", "random_state"):
             del parameters[name]
-        return repr(parameters)
+        return {
+            # Numbers of NumPy's types have other texts.
+            name: repr(value.item() if isinstance(value, np.generic) else value)
+            for name, value in parameters.items()
+        }
 
     def _open_checkpoint(
         self, path: Any, X: Any, X_val: Any, seeds: list[int], resume: bool
@@ -355,7 +385,7 @@ class NetworkEstimator(DocumentationLink, BaseEstimator, ABC):
         seeded = isinstance(self.random_state, Integral)
         task = {
             "estimator": type(self).__name__,
-            "parameters": self._task_parameters(),
+            **self._task_parameters(),
             "random_state": int(self.random_state) if seeded else None,
             "seeds": seeds,
             "shape": list(X.shape),

@@ -20,6 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._base import (
     POSITIVE,
+    TRAINING_CONSTRAINTS,
     Blocks,
     NetworkEstimator,
     check_latent,
@@ -187,8 +188,10 @@ class VAEDensityEstimator(
     alpha : float, default=0.001
         Half of it times the sum of squared weights (not biases) is added to the training loss, in
         nats; a hundred times as much of the weights that give the variances of Gaussian features.
-    batch_size : int, default=128
-        Rows in a training step; the last step of an epoch takes what is left.
+    batch_size : int or "auto", default="auto"
+        Rows in a training step; the last step of an epoch takes what is left. "auto" takes a
+        thirtieth of the training rows, or more if so few have less than eight non-zeros of a
+        feature, on average; at least 32 and at most 128, and 128 in `partial_fit`.
     learning_rate_init : float, default=0.003
         Learning rate.
     max_iter : int, default=200
@@ -276,6 +279,7 @@ class VAEDensityEstimator(
         "init": [StrOptions({"factor_analysis", "random"})],
         "autoregressive": ["boolean", StrOptions({"auto"})],
         "early_stopping": ["boolean", StrOptions({"auto"})],
+        "batch_size": [StrOptions({"auto"}), *TRAINING_CONSTRAINTS["batch_size"]],
         "n_components": [Interval(Integral, 1, MAX_COMPONENTS, closed="both")],
         "n_prior_components": [POSITIVE],
         "n_training_draws": [POSITIVE],
@@ -303,7 +307,7 @@ class VAEDensityEstimator(
         n_refinement_steps="auto",
         solver="adam",
         alpha=0.001,
-        batch_size=128,
+        batch_size="auto",
         learning_rate_init=3e-3,
         max_iter=200,
         tol=1e-4,
@@ -419,7 +423,7 @@ class VAEDensityEstimator(
         blocks = None
         in_blocks = not partial and is_blocks(X)
         in_parts = in_blocks or process_group is not None
-        if in_parts and self.early_stopping is True and X_val is None:
+        if in_parts and self.early_stopping != "auto" and self.early_stopping and X_val is None:
             raise ValueError(
                 "early_stopping=True holds rows out of a table, but X comes in blocks or to "
                 "several processes. Pass the rows that stop the training as X_val, or set "
@@ -466,18 +470,20 @@ class VAEDensityEstimator(
         return not names.isdisjoint({"gaussian", "contaminated_gaussian"})
 
     def _architecture(self) -> dict[str, Any]:
+        auto = self.autoregressive == "auto"
         architecture = super()._architecture() | {
             "likelihood": self._column_likelihoods,
-            "autoregressive": self.autoregressive,
+            # NumPy's booleans are not False or True.
+            "autoregressive": self.autoregressive if auto else bool(self.autoregressive),
             "n_prior_components": int(self.n_prior_components),
         }
-        if self.autoregressive == "auto" and isinstance(self.n_negative_samples, Integral):
+        if auto and isinstance(self.n_negative_samples, Integral):
             architecture["autoregressive"] = False
         return architecture
 
-    def _training_options(self, max_iter: int) -> Any:
+    def _training_options(self, max_iter: int, batch_size: int) -> Any:
         return replace(
-            super()._training_options(max_iter),
+            super()._training_options(max_iter, batch_size),
             n_training_draws=self.n_training_draws,
             n_negative_samples=self.n_negative_samples,
         )

@@ -56,8 +56,9 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, DocumentationLink, Base
     alpha : float, default=0.005
         Half of it times the sum of squared weights (not biases) is added to the training loss, in
         nats; a hundred times as much of the weights that give the variances of Gaussian features.
-    batch_size : int, default=128
-        Rows in a training step; the last step of an epoch takes what is left.
+    batch_size : int or "auto", default=128
+        Rows in a training step; the last step of an epoch takes what is left. "auto" takes fewer of
+        small tables, see `VAEDensityEstimator`.
     learning_rate_init : float, default=0.003
         Learning rate.
     max_iter : int, default=500

@@ -80,8 +80,9 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
         "auto" is 0.03 for binary rows, unless `outlier_score="elbo"` says that they hold no
         outliers to learn, and 0.01 for others. With the score "log_odds" and more than 25 ones in
         a row, on average, it grows with their number, because the loss does.
-    batch_size : int, default=128
-        Rows in a training step; the last step of an epoch takes what is left.
+    batch_size : int or "auto", default=128
+        Rows in a training step; the last step of an epoch takes what is left. "auto" takes fewer of
+        small tables, see `VAEDensityEstimator`.
     learning_rate_init : float, default=0.003
         Learning rate.
     max_iter : int, default=100

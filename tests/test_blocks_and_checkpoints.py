@@ -136,9 +136,10 @@ def test_refuses_no_block(tmp_path):
         VAEDensityEstimator().fit(Folder(tmp_path, made_up_rows()[:0], 10))
 
 
-def test_refuses_to_hold_rows_out_of_blocks():
+@pytest.mark.parametrize("early_stopping", [True, np.True_])
+def test_refuses_to_hold_rows_out_of_blocks(early_stopping):
     with pytest.raises(ValueError, match="X_val"):
-        VAEDensityEstimator(early_stopping=True).fit([made_up_rows()])
+        VAEDensityEstimator(early_stopping=early_stopping).fit([made_up_rows()])
 
 
 class Interrupt:
@@ -277,7 +278,7 @@ def test_more_epochs_may_be_asked_for(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("parameters", "X", "match"),
     [
-        ({"alpha": 0.5}, made_up_rows(), "parameters was"),
+        ({"alpha": 0.5}, made_up_rows(), "one: alpha was 0.001 and is 0.5"),
         ({"random_state": 1}, made_up_rows(), "random_state was 0 and is 1"),
         ({}, made_up_rows()[:200], "shape was"),
         ({}, made_up_rows()[:, ::-1][:, :12].multiply(0.5).tocsr(), "sum was"),
@@ -290,6 +291,14 @@ def test_refuses_the_checkpoint_of_another_training(parameters, X, match, tmp_pa
     with pytest.raises(ValueError, match=match):
         VAEDensityEstimator(**OPTIONS | parameters).fit(X, checkpoint=checkpoint)
     assert checkpoint.read_bytes() == before
+
+
+def test_numbers_of_numpy_are_the_same_parameters(tmp_path, monkeypatch):
+    checkpoint = tmp_path / "training"
+    interrupted_fit(checkpoint, monkeypatch)
+    parameters = {"alpha": np.float64(0.001), "batch_size": np.int64(20)}
+    resumed = VAEDensityEstimator(**OPTIONS | parameters).fit(made_up_rows(), checkpoint=checkpoint)
+    assert_same_fit(resumed, VAEDensityEstimator(**OPTIONS).fit(made_up_rows()))
 
 
 def test_fewer_epochs_than_were_saved_are_refused(tmp_path, monkeypatch):

@@ -68,7 +68,7 @@ def test_a_resumed_training_has_all_epochs(found):
 def test_all_processes_refuse_what_one_cannot_do(found):
     for rank in found:
         assert "several processes train together" in rank["errors"]["sample"]
-        assert "a parameter differs" in rank["errors"]["parameter"]
+        assert "because the parameter n_components differs: " in rank["errors"]["parameter"]
         assert "X_val" in rank["errors"]["hold out"]
         assert "not finite in epoch" in rank["errors"]["diverged"]
 

@@ -8,6 +8,7 @@ from scipy.stats import norm
 from sklearn.model_selection import GridSearchCV
 
 from skvae import VAEDensityEstimator, VAEImputer, VAEOutlierDetector
+from skvae._torch import model
 from skvae._torch.density_model import DensityModel
 
 QUICK = {"max_iter": 3, "random_state": 0}
@@ -45,6 +46,14 @@ def test_rescaled_column_shifts_scores_by_the_log_of_the_scale(real_rows):
     scores = VAEDensityEstimator(**QUICK).fit(real_rows).score_samples(real_rows)
     scaled = VAEDensityEstimator(**QUICK).fit(real_rows * scale).score_samples(real_rows * scale)
     np.testing.assert_allclose(scaled, scores - np.log(scale).sum(), rtol=1e-10)
+
+
+@pytest.mark.parametrize("wanted", [False, True])
+def test_booleans_of_numpy_are_those_of_python(wanted, binary_rows):
+    density = VAEDensityEstimator(autoregressive=np.bool_(wanted), **QUICK).fit(binary_rows)
+    assert (density._model.network.autoregression is not None) == wanted
+    held_out = VAEDensityEstimator(early_stopping=np.bool_(wanted), **QUICK).fit(binary_rows)
+    assert bool(held_out.validation_loss_curve_) == wanted
 
 
 def test_score_is_the_mean_over_rows(binary_rows):
@@ -210,6 +219,39 @@ def test_posteriors_are_refined_where_there_are_many_draws(
     # Of the latent dimensions that were fitted, whatever a next fit is to have.
     by_default.set_params(n_refinement_steps="auto", n_components=9 if n_components == 2 else 2)
     np.testing.assert_array_equal(by_default.score_samples(binary_rows[:5]), scores)
+
+
+def batch_sizes(monkeypatch):
+    """Batch sizes of the trainings from now on."""
+    train, seen = model.train, []
+
+    def train_and_tell(*arguments, batch_size, **options):
+        seen.append(batch_size)
+        return train(*arguments, batch_size=batch_size, **options)
+
+    monkeypatch.setattr(model, "train", train_and_tell)
+    return seen
+
+
+@pytest.mark.parametrize(("n_rows", "batch_size"), [(20, 32), (1500, 50), (9000, 128)])
+def test_an_epoch_of_few_rows_has_smaller_batches(n_rows, batch_size, monkeypatch):
+    seen = batch_sizes(monkeypatch)
+    X = np.resize(np.eye(3), (n_rows, 3))
+    density = VAEDensityEstimator(max_iter=1, early_stopping=False).fit(X)
+    density.set_params(batch_size=7).fit(X)
+    density.set_params(batch_size="auto").fit([X[:10], X[10:]])
+    density.partial_fit(X)
+    assert seen == [batch_size, 7, batch_size, 128]
+
+
+@pytest.mark.parametrize(("n_nonzero", "batch_size"), [(300, 32), (60, 40), (10, 128), (0, 128)])
+def test_a_batch_has_some_nonzeros_of_a_feature(n_nonzero, batch_size, monkeypatch):
+    seen = batch_sizes(monkeypatch)
+    X = np.zeros((100, 3))
+    X.flat[:n_nonzero] = 1
+    for table in (X, sp.csr_matrix(X), [X[:7], X[7:]]):
+        VAEDensityEstimator(max_iter=1, early_stopping=False).fit(table)
+    assert seen == [batch_size] * 3
 
 
 def test_start_knows_nothing_of_the_rows_held_out(monkeypatch):

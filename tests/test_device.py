@@ -24,6 +24,14 @@ def test_auto_takes_what_there_is():
     assert training_device("cpu").type == scoring_device("cpu").type == "cpu"
 
 
+@pytest.mark.parametrize("method", ["transform", "score_samples", "sample"])
+def test_an_unknown_device_is_refused_by_every_method(method, sparse_rows):
+    density = VAEDensityEstimator(max_iter=1, random_state=0).fit(sparse_rows)
+    arguments = [] if method == "sample" else [sparse_rows]
+    with pytest.raises(ValueError, match=r"device.* must be .*'?cpu"):
+        getattr(density.set_params(device="gpu"), method)(*arguments)
+
+
 def test_sparse_rows_train_alike_on_a_device_without_sums_of_segments(sparse_rows, monkeypatch):
     density = VAEDensityEstimator(max_iter=5, random_state=0)
     expected = density.fit(sparse_rows).score_samples(sparse_rows)

@@ -573,6 +573,12 @@ def test_promise_12_broken_tables_of_other_formats_are_refused(as_table, sparse_
         VAEOutlierDetector(**QUICK).fit(X)
 
 
+@pytest.mark.parametrize("as_table", [sp.coo_array, sp.csr_array])
+def test_promise_12_a_sparse_vector_is_refused_as_a_dense_one(as_table):
+    with pytest.raises(ValueError, match="Expected 2D (array|input), got"):
+        VAEOutlierDetector(**QUICK).fit(as_table(np.array([1.0, 0.0, 1.0])))
+
+
 # A value so large that a score overflows.
 FAR = 1e200
 

@@ -58,7 +58,7 @@ class Checkpoint:
         except (MemoryError, OSError):
             raise
         except Exception as error:  # of any kind: the loader trusts the bytes
-            raise ValueError(f"{refusal} is not one: {error}") from error
+            raise ValueError(f"{refusal} is not one. Name another, or remove it.") from error
         if not isinstance(state, dict) or state.keys() != {"task", "training"}:
             raise ValueError(f"{refusal} holds something else.")
         self.task, self.training = state["task"], state["training"]
@@ -68,8 +68,8 @@ class Checkpoint:
         if different:
             name = different[0]
             raise ValueError(
-                f"{refusal} is of another one: {name} was {self.task.get(name)!r} and is "
-                f"{task[name]!r}. Set it back to go on, or remove the file to begin anew."
+                f"{refusal} is of another one: {name} was {self.task.get(name)} and is "
+                f"{task[name]}. Set it back to go on, or remove the file to begin anew."
             )
 
     def save(self, state: dict[str, Any]) -> None:

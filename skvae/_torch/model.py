@@ -108,12 +108,11 @@ class Model(ABC):
         """Train on the rows of all blocks; `X_val` stops the training if given.
 
         The training begins wherever the network is. An epoch is an iteration over the blocks, of
-        which X is the first or the only one, and which have `n_rows` rows in all. With `partial`
-        they are a chunk of the training rows. Each of several ranks has blocks and `X_val` of its
-        own, and the same network.
+        which X is the first or the only one. With `partial` they are a chunk of the training rows.
+        Each of several ranks has blocks and `X_val` of its own, and the same network; `n_rows` is
+        what all have together.
         """
         ranks = options.ranks
-        n_rows = sum(ranks.gather(n_rows))
         keep_freed_memory()
         self.network.to(training_device(options.device))
         self.n_rows_seen = n_rows + (self.n_rows_seen if partial else 0)

@@ -52,7 +52,7 @@ def test_training_loss_equals_computation_by_hand(as_table, binary_rows):
     reconstruction = -(X * np.log(p) + (1 - X) * np.log(1 - p)).sum(axis=1)
     kl = 0.5 * (mean**2 + np.exp(log_variance) - 1 - log_variance).sum(axis=1)
 
-    options = VAEDensityEstimator()._training_options(max_iter=1)
+    options = VAEDensityEstimator()._training_options(max_iter=1, batch_size=128)
     row_losses = model.make_row_losses(as_table(X), options, model.make_optimizer(options))
     found = row_losses(as_table(X), Noise(model.generator), 1.0)
     np.testing.assert_allclose(found[0].detach(), reconstruction, atol=1e-12)
@@ -140,6 +140,7 @@ def test_many_training_draws_fit_a_better_density(binary_rows):
             n_importance_samples=200,
             autoregressive=False,
             early_stopping=False,
+            batch_size=128,
             learning_rate_init=1e-2,
             max_iter=60,
             n_iter_no_change=60,

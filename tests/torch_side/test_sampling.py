@@ -170,8 +170,8 @@ def test_decay_is_divided_by_the_share_of_steps():
 def weights_after(model, X, solver, by_rows, monkeypatch, n_epochs=6, batch_size=N_ROWS):
     """Weights after some epochs, with every column in use in each batch."""
     options = VAEDensityEstimator(
-        solver=solver, alpha=0, batch_size=batch_size, n_negative_samples=5 if by_rows else None
-    )._training_options(n_epochs)
+        solver=solver, alpha=0, n_negative_samples=5 if by_rows else None
+    )._training_options(n_epochs, batch_size)
     # No draws, and the noise of the exact steps.
     monkeypatch.setattr(
         ColumnSampler, "draw", lambda self, used, generator: (used, torch.ones(len(used)).double())
