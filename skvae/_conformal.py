@@ -292,7 +292,8 @@ class ConformalOutlierDetector(OutlierMixin, DetectorWrapper):
         center = np.median(own)
         scale = np.median(np.abs(own - center)) + ROUNDING * np.median(np.abs(own)) or 1.0
         # Between 0.25 and 0.75, so that rounding never takes it across the threshold.
-        within_rank = 0.5 - np.arctan((scores - center) / scale) / (2 * np.pi)
+        with np.errstate(over="ignore"):
+            within_rank = 0.5 - np.arctan((scores - center) / scale) / (2 * np.pi)
         return (self._ranks(scores) - within_rank) / (len(own) + 1)
 
     def decision_function(self, X):

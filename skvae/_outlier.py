@@ -30,10 +30,11 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
     ----------
     contamination : "auto" or float, default="auto"
         Where to put the threshold. A float in (0, 0.5] is the share of the training rows to flag:
-        the nearest whole number of them, up to ties. "auto" flags, with the score "log_odds", what
-        more probably belongs to the cluster of outliers than not (a threshold of 0), and with
-        "elbo" what lies below Tukey's lower fence [1]_ of the training scores, the first quartile
-        minus 1.5 times the interquartile range. Either may flag no row at all.
+        the nearest whole number of them, or fewer, where it would part rows that score the same.
+        "auto" flags, with the score "log_odds", what more probably belongs to the cluster of
+        outliers than not (a threshold of 0), and with "elbo" what lies below Tukey's lower fence
+        [1]_ of the training scores, the first quartile minus 1.5 times the interquartile range.
+        Either may flag no row at all.
     outlier_score : {"auto", "elbo", "log_odds"}, default="auto"
         What to score; higher is more normal.
 
@@ -55,11 +56,12 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
     likelihood : {"auto", "bernoulli", "categorical", "contaminated_gaussian", "gaussian", \
             "multinomial", "negative_binomial", "poisson"} or dict, default="auto"
         Distribution of a feature given z, or the columns of each; see `VAEDensityEstimator`. With
-        "multinomial" for the whole table, which says nothing about a row's length, an empty row is
-        a ValueError: it would look perfectly normal.
+        "multinomial", which says nothing about a row's length, a row without counts is a
+        ValueError: it would look perfectly normal.
     init : {"factor_analysis", "random"}, default="random"
         What the training starts from; see `VAEDensityEstimator`. "factor_analysis" may be better
-        where the training rows hold no outliers; otherwise it begins with what these share.
+        where the training rows hold no outliers; otherwise it begins with what these share. It is
+        better for counts among which a few are thousands of times larger than the others.
     n_negative_samples : int, "auto" or None, default="auto"
         Features without an entry in the batch whose zeros count in a training step, drawn at
         random: the bound and its gradient are estimated without bias [5]_, and a step costs what
@@ -247,7 +249,7 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
             else:
                 model = make_likelihood(likelihood, clean)
             model.check(clean)
-            refuse_empty(clean, model.name)
+            refuse_empty(clean, model.describe())
             search = self.outlier_score != "elbo"
             self._cluster = self._find_cluster(clean, model) if search else None
             self.outlier_score_ = "elbo" if self._cluster is None else "log_odds"
@@ -448,15 +450,22 @@ def refuse_missing(X: Any) -> None:
 
 
 def refuse_empty(X: Any, likelihood: Any) -> None:
-    """Raise a ValueError if a row has no counts and the likelihood is given their number."""
-    if likelihood != "multinomial":
+    """Raise a ValueError if a row has no counts and the likelihood is given their number.
+
+    The likelihood is a name, or the columns of each.
+    """
+    if likelihood == "multinomial":
+        counts = X
+    elif not isinstance(likelihood, str) and "multinomial" in likelihood:
+        counts = X[:, likelihood["multinomial"]]
+    else:
         return
-    empty = np.flatnonzero(np.asarray(X.sum(axis=1)).ravel() == 0)
+    empty = np.flatnonzero(np.asarray(counts.sum(axis=1)).ravel() == 0)
     if len(empty):
         raise ValueError(
-            f"Row {empty[0]} of X is empty. likelihood='multinomial' says nothing about a row's "
-            "length, so it would look perfectly normal. Remove it, or use likelihood='poisson' or "
-            "'negative_binomial', which do."
+            f"Row {empty[0]} of X has no counts. likelihood='multinomial' says nothing about a "
+            "row's length, so it would look perfectly normal. Remove it, or use "
+            "likelihood='poisson' or 'negative_binomial', which do."
         )
 
 

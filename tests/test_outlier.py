@@ -7,6 +7,7 @@ import scipy.sparse as sp
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
+from sklearn.utils import get_tags
 
 from skvae import VAEDensityEstimator, VAEOutlierDetector
 from skvae._cluster import find_minority_cluster
@@ -14,7 +15,12 @@ from skvae._outlier import threshold
 from skvae.datasets import fetch_sms_spam, make_messages
 
 # What a detector's density is fitted with, other than a density by itself.
-DETECTOR = {"alpha": 0.01, "autoregressive": False, "early_stopping": False}
+DETECTOR = {
+    "alpha": 0.01,
+    "autoregressive": False,
+    "batch_size": 128,
+    "early_stopping": False,
+}
 # The same of binary rows that may hold outliers.
 COARSER = DETECTOR | {"alpha": 0.03}
 QUICK = {"max_iter": 3, "random_state": 0}
@@ -126,6 +132,24 @@ def test_log_odds_refuse_real_values(real_rows):
 def test_values_the_likelihood_refuses_are_refused_before_a_cluster_is_sought(real_rows):
     with pytest.raises(ValueError, match="takes values in"):
         VAEOutlierDetector(likelihood="bernoulli", **QUICK).fit(real_rows)
+
+
+@pytest.mark.parametrize("columns", [[0, 1, 2, 3], [0, 1, 2]])
+def test_rows_without_counts_are_refused_where_only_shares_are_known(columns):
+    X = np.random.RandomState(0).poisson(3, (60, 4)) + [1.0, 0, 0, 0]
+    options = {"likelihood": {"multinomial": columns}, "max_iter": 2, "random_state": 0}
+    detector = VAEOutlierDetector(**options).fit(X)
+    empty = X[:3].copy()
+    empty[1, columns] = 0
+    for method in (detector.score_samples, detector.feature_contributions, detector.fit):
+        with pytest.raises(ValueError, match="Row 1 of X has no counts"):
+            method(empty)
+
+
+@pytest.mark.parametrize("likelihood", ["auto", "multinomial"])
+def test_tags_say_whether_values_may_be_missing(likelihood):
+    tags = get_tags(VAEOutlierDetector(likelihood=likelihood))
+    assert tags.input_tags.allow_nan == (likelihood == "auto")
 
 
 def test_predict_is_the_sign_of_the_decision_function(real_rows):

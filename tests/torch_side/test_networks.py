@@ -9,7 +9,7 @@ from torch.distributions import Categorical, Independent, MixtureSameFamily, Nor
 
 from skvae import VAEDensityEstimator
 from skvae._torch import networks
-from skvae._torch.networks import MIN_PRIOR_LOG_VARIANCE, Autoregression, MixturePrior, Output
+from skvae._torch.networks import Autoregression, MixturePrior, Output
 from skvae._torch.sparse import as_batch
 
 
@@ -122,7 +122,7 @@ def prior():
 
 def as_distribution(prior):
     """The prior as PyTorch has it."""
-    log_variance = prior.log_variance.clamp(min=MIN_PRIOR_LOG_VARIANCE)
+    log_variance = prior.log_variance.clamp(min=-8)
     components = Independent(Normal(prior.mean, (log_variance / 2).exp()), 1)
     return MixtureSameFamily(Categorical(logits=prior.logits), components)
 

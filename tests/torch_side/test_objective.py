@@ -59,6 +59,21 @@ def test_training_loss_equals_computation_by_hand(as_table, binary_rows):
     np.testing.assert_allclose(found[1].detach(), kl, atol=1e-12)
 
 
+@pytest.mark.parametrize("n_draws", [1, 3])
+@pytest.mark.parametrize("n_prior_components", [1, 4])
+def test_a_row_without_values_costs_nothing(n_prior_components, n_draws, real_rows):
+    X = real_rows.copy()
+    X[1] = np.nan
+    options = {"n_prior_components": n_prior_components, "n_training_draws": n_draws}
+    density = VAEDensityEstimator(max_iter=1, random_state=0, **options).fit(X)
+    model = density._model
+    training = density._training_options(max_iter=1, batch_size=128)
+    row_losses = model.make_row_losses(X, training, model.make_optimizer(training))
+    losses = sum(row_losses(X[:3], Noise(model.generator), 1.0))
+    np.testing.assert_allclose(losses[1].item(), 0, atol=1e-6)
+    assert losses[0].item() != 0
+
+
 @pytest.mark.parametrize("as_table", [np.asarray, sp.csr_matrix])
 def test_squared_error_is_a_sum_over_features(as_table):
     rng = np.random.RandomState(0)

@@ -11,6 +11,7 @@ from scipy.stats import multivariate_normal, norm
 from sklearn.decomposition import FactorAnalysis
 
 from skvae import VAEDensityEstimator
+from skvae._torch import scoring
 from skvae._torch.blocks import MAX_ELEMENTS, MAX_ROWS, rows_per_block
 from skvae._torch.density_model import N_MEAN_DRAWS
 from skvae._torch.likelihoods import Gaussian
@@ -130,6 +131,7 @@ def plane_model(request):
         **{"autoregressive": False} | request.param,
         hidden_layer_sizes=(32,),
         alpha=0.0,
+        batch_size=128,
         early_stopping=False,
         max_iter=100,
         learning_rate_init=5e-3,
@@ -238,6 +240,29 @@ def test_no_step_of_refinement_makes_a_row_worse(activation, binary_rows):
     for before, after in pairwise(elbos):
         assert (after >= before - MAX_FALL).all()
     assert elbos[5].mean() > elbos[0].mean() + 5
+
+
+def test_steps_grow_again_after_one_that_was_taken_back(plane_model, monkeypatch):
+    X, density, _ = plane_model
+    rates, n_fits = [], 0
+
+    def natural_step_and_tell(q, fit, rate):
+        rates.append(rate[0].item())
+        return natural_step(q, fit, rate)
+
+    def fit_with_a_bad_second(*arguments):
+        nonlocal n_fits
+        n_fits += 1
+        fit = fit_of(*arguments)
+        return fit._replace(elbo=fit.elbo - 100) if n_fits == 2 else fit
+
+    monkeypatch.setattr(scoring, "natural_step", natural_step_and_tell)
+    monkeypatch.setattr(scoring, "fit_of", fit_with_a_bad_second)
+    likelihood, network = density._model.likelihood, density._model.scorer("cpu")
+    x = as_batch(X[:1])
+    q = encoded(network, likelihood, x)
+    refine(network, likelihood, x, q, elbo_noise(0, 2), 5)
+    assert rates == [1, 0.25, 0.5, 1, 1]
 
 
 @pytest.fixture

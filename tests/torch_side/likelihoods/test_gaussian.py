@@ -72,6 +72,12 @@ class TestGaussian(LikelihoodTests):
         assert likelihood.scale_[0] == 1
         assert likelihood.scale_[1] == pytest.approx(X[:, 1].std())
 
+    def test_column_that_rounding_parts_is_not_scaled(self):
+        X = np.resize([0.1 + 0.2, 0.3], (100, 1))
+        assert 0 < np.ptp(X) < 1e-15
+        likelihood, _ = fitted(Gaussian(), X)
+        assert likelihood.scale_[0] == 1
+
     def test_column_of_one_value_and_missing_ones_is_not_scaled(self):
         X = np.full((1000, 1), 0.1)
         X[::3] = np.nan

@@ -112,7 +112,9 @@ class TestMultinomial(CountTests):
     @pytest.mark.parametrize("outlier_score", ["auto", "elbo"])
     @pytest.mark.parametrize("as_table", [sp.csr_matrix.toarray, sp.csr_matrix])
     def test_detector_refuses_empty_rows(self, as_table, outlier_score):
-        message = "Row 1 of X is empty.*perfectly normal. Remove it, or use likelihood='poisson'"
+        message = (
+            "Row 1 of X has no counts.*perfectly normal. Remove it, or use likelihood='poisson'"
+        )
         X = as_table(empty_rows())
         detector = VAEOutlierDetector(outlier_score=outlier_score, **QUICK)
         with pytest.raises(ValueError, match=message):
@@ -125,5 +127,5 @@ class TestMultinomial(CountTests):
 
     def test_detector_refuses_empty_rows_also_where_a_dict_names_all_columns(self):
         detector = VAEOutlierDetector(likelihood={"multinomial": [0, 1, 2]}, max_iter=1)
-        with pytest.raises(ValueError, match="Row 1 of X is empty"):
+        with pytest.raises(ValueError, match="Row 1 of X has no counts"):
             detector.fit(empty_rows())
