@@ -5,21 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
-from sklearn.utils import Tags, indexable
-from sklearn.utils.metadata_routing import process_routing
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import Tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
-from ._base import check_labels, refuse_broken, restored_on_error
-from ._compat import (
-    StrOptions,
-    check_method_params,
-    refuse_unrouted_metadata,
-    safe_indexing,
-    validate_params,
-)
+from ._base import check_labels, restored_on_error
+from ._compat import StrOptions
 from ._meta import DetectorWrapper, refuse_other_signs
 
 
@@ -140,19 +133,10 @@ class OutlierClassifier(ClassifierMixin, DetectorWrapper):
             If `estimator` is not an outlier detector with scikit-learn's signs.
         """
         with restored_on_error(self):
-            validate_params(self, self._parameter_constraints)
-            refuse_unrouted_metadata(self, fit_params)
-            refuse_broken(X)
-            self._require_detector()
+            self._check_fit(X, fit_params)
             y = self._name_classes(X, y)
-            rows = X
-            if self.fit_on == "inliers":
-                inliers = np.flatnonzero(y != self.outlier_label_)
-                rows = safe_indexing(*indexable(X), inliers)
-                fit_params = check_method_params(X, fit_params, indices=inliers)
-            routed = process_routing(self, "fit", **fit_params)
-            # `FrozenEstimator.fit` insists on a y.
-            self.estimator_ = clone(self.estimator).fit(rows, None, **routed.estimator.fit)
+            inliers = np.flatnonzero(y != self.outlier_label_)
+            self._fit_detector(X, fit_params, inliers if self.fit_on == "inliers" else None)
             if not hasattr(self.estimator_, "decision_function"):
                 raise TypeError(
                     f"{self.estimator!r} cannot judge rows other than those it was fitted on "

@@ -6,22 +6,18 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, OutlierMixin, clone
+from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_random_state, indexable
-from sklearn.utils.metadata_routing import process_routing
 from sklearn.utils.validation import check_is_fitted
 
-from ._base import refuse_broken, restored_on_error
+from ._base import restored_on_error
 from ._compat import (
     Interval,
     ParameterConstraints,
     StrOptions,
-    check_method_params,
     num_samples,
-    refuse_unrouted_metadata,
     safe_indexing,
-    validate_params,
 )
 from ._meta import DetectorWrapper, refuse_other_signs
 
@@ -167,18 +163,10 @@ class ConformalOutlierDetector(OutlierMixin, DetectorWrapper):
             rows.
         """
         with restored_on_error(self):
-            validate_params(self, self._parameter_constraints)
-            refuse_unrouted_metadata(self, fit_params)
-            refuse_broken(X)
-            self._require_detector()
+            self._check_fit(X, fit_params)
             (rows,) = indexable(X)
             fitted_on, held_out = self._split(num_samples(rows))
-            fit_params = check_method_params(rows, fit_params, indices=fitted_on)
-            routed = process_routing(self, "fit", **fit_params)
-            # `FrozenEstimator.fit` insists on a y.
-            self.estimator_ = clone(self.estimator).fit(
-                safe_indexing(rows, fitted_on), None, **routed.estimator.fit
-            )
+            self._fit_detector(rows, fit_params, fitted_on)
             self.calibration_scores_ = self._calibrate(safe_indexing(rows, held_out))
             self._control, self._level = self.control, self.level
             self.offset_ = self._highest_flagged(X) / (len(self.calibration_scores_) + 1)

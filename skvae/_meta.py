@@ -5,11 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, is_outlier_detector
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone, is_outlier_detector
 from sklearn.utils import Tags, get_tags, indexable
-from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 
-from ._compat import DocumentationLink, num_samples, safe_indexing
+from ._base import refuse_broken
+from ._compat import (
+    DocumentationLink,
+    ParameterConstraints,
+    check_method_params,
+    num_samples,
+    refuse_unrouted_metadata,
+    safe_indexing,
+    validate_params,
+)
 
 # Rows by whose predictions it is told what signs a detector has.
 N_ROWS_JUDGED = 100
@@ -40,13 +49,29 @@ class DetectorWrapper(MetaEstimatorMixin, DocumentationLink, BaseEstimator):
 
     estimator: Any
     estimator_: Any
+    _parameter_constraints: ParameterConstraints
 
-    def _require_detector(self) -> None:
+    def _check_fit(self, X: Any, fit_params: dict[str, Any]) -> None:
+        """Raise an error for what `fit` cannot be given."""
+        validate_params(self, self._parameter_constraints)
+        refuse_unrouted_metadata(self, fit_params)
+        refuse_broken(X)
         if not is_outlier_detector(self.estimator):
             raise TypeError(
                 "estimator must be an outlier detector with scikit-learn's signs, or a "
                 f"pipeline that ends in one; got {self.estimator!r}."
             )
+
+    def _fit_detector(
+        self, X: Any, fit_params: dict[str, Any], indices: np.ndarray | None = None
+    ) -> None:
+        """Fit the detector to rows, or to some of them, with what belongs to these."""
+        if indices is not None:
+            fit_params = check_method_params(X, fit_params, indices=indices)
+            X = safe_indexing(*indexable(X), indices)
+        routed = process_routing(self, "fit", **fit_params)
+        # `FrozenEstimator.fit` insists on a y.
+        self.estimator_ = clone(self.estimator).fit(X, None, **routed.estimator.fit)
 
     @property
     def n_features_in_(self):
