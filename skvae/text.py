@@ -16,27 +16,29 @@ __all__ = ["StyleAnalyzer", "WordTokenizer"]
 # address, the time would grow with the square of a token's length.
 DOMAIN = r"\b[\w-]{1,63}(?:\.[\w-]{1,63}){0,8}\.(?:com|net|org|co\.uk)\b"
 
-# Tried in this order; what one has replaced the next does not see.
-MARKERS = {
-    "<email>": re.compile(r"(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+"),
-    "<url>": re.compile(rf"(?:https?://|www\.|{DOMAIN}/)[^\s<>]*[^\s<>!?.,]|{DOMAIN}"),
-    "<currency>": re.compile(r"[£$€¥]\s?\d[\d.,]*|[£$€¥]"),
-    "<number>": re.compile(r"\d+(?:[.,]\d+)*"),
-    "<exclamation>": re.compile(r"!"),
-    "<question>": re.compile(r"\?"),
-}
+# A URL may hold an e-mail address, which holds a domain: tried in this order; what one has replaced
+# the next does not see.
+PLACES = [
+    ("<url>", re.compile(r"(?:https?://|\bwww\.)[^\s<>]*[^\s<>!?.,]", re.IGNORECASE)),
+    ("<email>", re.compile(r"(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+")),
+    ("<url>", re.compile(rf"{DOMAIN}/[^\s<>]*[^\s<>!?.,]|{DOMAIN}", re.IGNORECASE)),
+]
+AMOUNT = r"[£$€¥]\s?[.,]?\d[\d.,]*|(?<![\d.,])\d[\d.,]*\s?[£$€¥](?!\s?[.,]?\d)|[£$€¥]"
+MARKERS = [
+    *PLACES,
+    ("<currency>", re.compile(AMOUNT)),
+    ("<number>", re.compile(r"\d+(?:[.,]\d+)*")),
+    ("<exclamation>", re.compile(r"!")),
+    ("<question>", re.compile(r"\?")),
+]
 
 WORDS = RegexpTokenizer(r"\w+(?:['’]\w+)*")
-MARKED_WORDS = RegexpTokenizer("|".join(MARKERS) + r"|\w+(?:['’]\w+)*")
+MARKED_WORDS = RegexpTokenizer("|".join(dict(MARKERS)) + r"|\w+(?:['’]\w+)*")
 
 STEMMER = SnowballStemmer("english")
 
 RUNS = {"digits": str.isdigit, "capitals": str.isupper}
-SIGNS = {
-    "<email>": MARKERS["<email>"],
-    "<url>": re.compile(MARKERS["<url>"].pattern, re.IGNORECASE),
-    "<mixed>": re.compile(r"\d[^\W\d_]|[^\W\d_]\d"),
-}
+MIXED = re.compile(r"\d[^\W\d_]|[^\W\d_]\d")
 CURRENCY = re.compile(r"[£$€¥]")
 
 
@@ -108,7 +110,7 @@ class WordTokenizer:
         """
         text = text.lower()
         if self.markers:
-            for marker, pattern in MARKERS.items():
+            for marker, pattern in MARKERS:
                 text = pattern.sub(f" {marker} ", text)
         words = (MARKED_WORDS if self.markers else WORDS).tokenize(text)
         if self.normalization == "lemma":
@@ -158,7 +160,12 @@ class StyleAnalyzer:
             longest = max(map(len, runs), default=0)
             features += [f"{name}>={n}" for n in (1, 2, 4, 8, 16, 32) if longest >= n]
         features += sorted(set(CURRENCY.findall(text)))
-        return features + [name for name, pattern in SIGNS.items() if pattern.search(text)]
+        rest, found = text, set()
+        for name, pattern in PLACES:
+            rest, count = pattern.subn(" ", rest)
+            found |= {name} if count else set()
+        features += sorted(found)
+        return [*features, "<mixed>"] if MIXED.search(text) else features
 
 
 @lru_cache(maxsize=100_000)

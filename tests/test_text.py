@@ -166,6 +166,11 @@ def test_stem_leaves_letters_of_other_alphabets_alone():
         ("<currency>", "€ 20"),
         ("<currency>", "¥5"),
         ("<currency>", "£"),
+        ("<currency>", "5€"),
+        ("<currency>", "1.000,50 €"),
+        ("<currency>", "£.50"),
+        ("<url>", "http://me@example.com/path"),
+        ("<url>", "www.example.de/?from=me@example.com"),
         ("<number>", "7"),
         ("<number>", "08001234567"),
         ("<number>", "3,000.5"),
@@ -177,6 +182,12 @@ def test_stem_leaves_letters_of_other_alphabets_alone():
 def test_marker_replaces_what_it_stands_for(marker, text, normalization):
     tokenize = WordTokenizer(normalization=normalization, markers=True)
     assert tokenize(f"go {text} go") == ["go", marker, "go"]
+
+
+def test_amounts_beside_each_other_are_two():
+    tokenize = WordTokenizer(normalization=None, markers=True)
+    assert tokenize("€5-€10") == tokenize("5€-10€") == ["<currency>"] * 2
+    assert tokenize("100 £50") == ["<number>", "<currency>"]
 
 
 def test_every_occurrence_gets_its_own_marker():
@@ -293,7 +304,10 @@ def test_pickled_vectorizer_with_lemmas_gives_the_same_matrix():
         ("ÄÖÜ straße", ["capitals>=1", "capitals>=2"]),
         ("£5 or $5", ["digits>=1", "$", "£"]),
         ("WWW.X.com/a", ["capitals>=1", "capitals>=2", "<url>"]),
-        ("mail me@x.org", ["<email>", "<url>"]),
+        ("mail me@x.org", ["<email>"]),
+        ("me@x.org or x.org", ["<email>", "<url>"]),
+        ("http://me@x.org", ["<url>"]),
+        ("awww. no", []),
         ("4u", ["digits>=1", "<mixed>"]),
     ],
 )
@@ -302,11 +316,18 @@ def test_style_of_a_message(text, features):
 
 
 # The time for a token may grow with its length, not with the square of it.
+@pytest.mark.parametrize("digits", ["1", "1,", "£1", "1 £", "£,", "1.£1"])
+def test_amounts_of_any_length(digits):
+    text = digits * (300_000 // len(digits))
+    words = WordTokenizer(None, markers=True)(text)
+    assert set(words) <= {"<currency>", "<number>"}
+
+
 @pytest.mark.parametrize("part", ["a", "a-", "a.", "-", "a@", "a@a.", "a." * 8 + "a@"])
 def test_style_of_a_token_of_any_length(part):
     token = part * (300_000 // len(part))
     assert set(StyleAnalyzer()(token)) <= {"<email>"}
-    assert StyleAnalyzer()(f"{token} me@example.com") == ["<email>", "<url>"]
+    assert StyleAnalyzer()(f"{token} me@example.com") == ["<email>"]
     assert "<url>" in WordTokenizer(None, markers=True)(f"{token} www.example.com/")
 
 
