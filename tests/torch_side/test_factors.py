@@ -223,6 +223,7 @@ def test_density_of_counts_is_found_from_a_linear_model_of_their_logarithms(
             n_components,
             likelihood=likelihood,
             init=init,
+            batch_size=128,  # so that there are few steps to find it in
             n_importance_samples=1000,
             random_state=0,
         ).fit(X)
@@ -315,7 +316,7 @@ def test_columns_that_depend_on_each_other_linearly_are_learned(as_table):
         X[300:], np.zeros(20), mixing.T @ mixing + 0.01 * np.eye(20)
     ).mean()
     scores = [
-        VAEDensityEstimator(init=init, n_importance_samples=100, random_state=0)
+        VAEDensityEstimator(init=init, batch_size=128, n_importance_samples=100, random_state=0)
         .fit(as_table(X[:300]))
         .score(as_table(X[300:]))
         for init in ("factor_analysis", "random")
