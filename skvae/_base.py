@@ -131,8 +131,18 @@ def validate_table(
 
 
 def refuse_broken(X: Any) -> None:
-    """Raise a ValueError if indices of a CSR or CSC matrix point outside, which crashes SciPy."""
-    if not sp.issparse(X) or X.ndim != 2 or X.format not in ("csr", "csc"):
+    """Raise a ValueError if indices of a CSR or CSC matrix point outside, which crashes SciPy.
+
+    And if a sparse array has not two dimensions.
+    """
+    if not sp.issparse(X):
+        return
+    if X.ndim != 2:
+        raise ValueError(
+            f"Expected 2D input, got a sparse array of shape {X.shape}. Use X.reshape(-1, 1) if it "
+            "is one feature, or X.reshape(1, -1) if it is one sample."
+        )
+    if X.format not in ("csr", "csc"):
         return
     n_outer, n_inner = X.shape if X.format == "csr" else X.shape[::-1]
     starts, indices = X.indptr, X.indices
