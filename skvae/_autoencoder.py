@@ -222,6 +222,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             If X has another number of features, or a missing value.
         """
         check_is_fitted(self)
+        self._validate_parameters()
         return self._model.encode(validate_table(self, X, reset=False), self.device)
 
     def inverse_transform(self, X):
@@ -243,6 +244,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             If X has not one column for each latent dimension, or a value that is not finite.
         """
         check_is_fitted(self)
+        self._validate_parameters()
         return self._model.decode(check_latent(X, self._n_features_out), self.device)
 
     def reconstruction_error(self, X):
@@ -265,5 +267,6 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             outside [0, 1].
         """
         check_is_fitted(self)
+        self._validate_parameters()
         X = validate_table(self, X, reset=False)
         return self._model.reconstruction_error(X, self.device)

@@ -270,9 +270,9 @@ class NetworkEstimator(DocumentationLink, BaseEstimator, ABC):
         if partial:  # n_rows is a chunk's
             return LARGEST_BATCH
         # Adam's steps are too long for a feature that most batches say nothing of.
-        needed = math.ceil(min(NONZEROS_IN_A_BATCH / max(share, 1e-9), LARGEST_BATCH))
+        needed = NONZEROS_IN_A_BATCH / share if share else math.inf
         wanted = max(SMALLEST_BATCH, n_rows // STEPS_IN_AN_EPOCH, needed)
-        return min(wanted, LARGEST_BATCH)
+        return math.ceil(min(LARGEST_BATCH, wanted))
 
     def _architecture(self) -> dict[str, Any]:
         """What makes the network, as `Model.__init__` is given it."""

@@ -586,6 +586,7 @@ class VAEDensityEstimator(
             If X has another number of features, or a value that the likelihood does not allow.
         """
         check_is_fitted(self)
+        self._validate_parameters()
         return self._model.encode(validate_table(self, X, reset=False, allow_nan=True), self.device)
 
     def inverse_transform(self, X):
@@ -609,6 +610,7 @@ class VAEDensityEstimator(
             If X has not one column for each latent dimension, or a value that is not finite.
         """
         check_is_fitted(self)
+        self._validate_parameters()
         return self._model.decode(check_latent(X, self._n_features_out), self.device)
 
     def sample(self, n_samples=1, random_state=None):
@@ -635,6 +637,7 @@ class VAEDensityEstimator(
             If `n_samples` is no integer of at least 1.
         """
         check_is_fitted(self)
+        self._validate_parameters()
         if not POSITIVE.is_satisfied_by(n_samples):
             raise ValueError(f"n_samples must be an integer of at least 1, got {n_samples!r}.")
         seed = int(check_random_state(random_state).randint(np.iinfo(np.int32).max))

@@ -323,8 +323,13 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
             If X has another number of features, a value that the likelihood does not allow, an
             empty row with "multinomial", or a missing value with the score "log_odds".
         """
+        return self._score_samples(self._validate(X))
+
+    def _validate(self, X: Any) -> Any:
+        """Clean rows to score, by parameters that are allowed."""
         check_is_fitted(self)
-        return self._score_samples(validate_table(self, X, reset=False, allow_nan=True))
+        validate_params(self, self._parameter_constraints)
+        return validate_table(self, X, reset=False, allow_nan=True)
 
     def _score_samples(self, X: Any) -> np.ndarray:
         self._check(X)
@@ -421,8 +426,7 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
         The decomposition is that of the ELBO (Kingma and Welling, 2014, equation 3) over features
         that are independent given z.
         """
-        check_is_fitted(self)
-        X = validate_table(self, X, reset=False, allow_nan=True)
+        X = self._validate(X)
         self._check(X)
         explanation = self.density_._feature_contributions(X, device=self.device)
         if self._cluster is not None:

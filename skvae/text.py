@@ -160,12 +160,14 @@ class StyleAnalyzer:
             longest = max(map(len, runs), default=0)
             features += [f"{name}>={n}" for n in (1, 2, 4, 8, 16, 32) if longest >= n]
         features += sorted(set(CURRENCY.findall(text)))
-        rest, found = text, set()
+        if MIXED.search(text):
+            features.append("<mixed>")
+        places = set()
         for name, pattern in PLACES:
-            rest, count = pattern.subn(" ", rest)
-            found |= {name} if count else set()
-        features += sorted(found)
-        return [*features, "<mixed>"] if MIXED.search(text) else features
+            text, count = pattern.subn(" ", text)
+            if count:
+                places.add(name)
+        return features + sorted(places)
 
 
 @lru_cache(maxsize=100_000)

@@ -24,12 +24,21 @@ def test_auto_takes_what_there_is():
     assert training_device("cpu").type == scoring_device("cpu").type == "cpu"
 
 
-@pytest.mark.parametrize("method", ["transform", "score_samples", "sample"])
-def test_an_unknown_device_is_refused_by_every_method(method, sparse_rows):
-    density = VAEDensityEstimator(max_iter=1, random_state=0).fit(sparse_rows)
-    arguments = [] if method == "sample" else [sparse_rows]
-    with pytest.raises(ValueError, match=r"device.* must be .*'?cpu"):
-        getattr(density.set_params(device="gpu"), method)(*arguments)
+@pytest.mark.parametrize(
+    ("estimator", "methods"),
+    [
+        (VAEDensityEstimator, ["transform", "inverse_transform", "score_samples", "sample"]),
+        (VAEOutlierDetector, ["score_samples", "predict", "feature_contributions"]),
+        (AutoencoderTransformer, ["transform", "inverse_transform", "reconstruction_error"]),
+    ],
+)
+def test_an_unknown_device_is_refused_by_every_method(estimator, methods, sparse_rows):
+    fitted = estimator(2, max_iter=1) if estimator is not VAEOutlierDetector else estimator()
+    fitted.set_params(max_iter=1, random_state=0).fit(sparse_rows).set_params(device="gpu")
+    arguments = {"inverse_transform": np.zeros((1, 2)), "sample": 1}
+    for method in methods:
+        with pytest.raises(ValueError, match=f"'device' parameter of {estimator.__name__} must be"):
+            getattr(fitted, method)(arguments.get(method, sparse_rows))
 
 
 def test_sparse_rows_train_alike_on_a_device_without_sums_of_segments(sparse_rows, monkeypatch):

@@ -90,12 +90,13 @@ def test_scales_are_neither_above_the_standard_deviation_nor_below_a_tenth_of_it
 
 def test_sparse_columns_and_those_with_missing_values_are_standardised_as_others():
     rng = np.random.RandomState(0)
-    X = rng.randn(500, 5) ** 3 * (rng.uniform(size=(500, 5)) < [0.002, 0.009, 0.3, 0.5, 1])
+    shares = [0.002, 0.009, 0.02, 0.3, 0.5, 1]
+    X = rng.randn(500, 6) ** 3 * (rng.uniform(size=(500, 6)) < shares)
     of_dense = standardised_by(ContaminatedGaussian(), X)
     for container in (sp.csr_matrix, sp.csr_array):
         of_sparse = standardised_by(ContaminatedGaussian(), container(X))
         np.testing.assert_allclose(of_sparse, of_dense)
-    holes = np.r_[X, np.full((100, 5), np.nan)]
+    holes = np.r_[X, np.full((100, 6), np.nan)]
     np.testing.assert_allclose(standardised_by(ContaminatedGaussian(), holes), of_dense)
 
 
