@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import reprlib
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
@@ -92,6 +93,12 @@ def resolve_likelihood(likelihood: Any, X: Any) -> str | dict[str, list[int]]:
                 )
             owner[column] = name
     return resolved
+
+
+def has_real_values(likelihood: str | Mapping[str, Any]) -> bool:
+    """Whether there are columns of real values; `likelihood` is a name or the columns of each."""
+    names = {likelihood} if isinstance(likelihood, str) else set(likelihood)
+    return not names.isdisjoint({"gaussian", "contaminated_gaussian"})
 
 
 class VAEDensityEstimator(
@@ -465,9 +472,7 @@ class VAEDensityEstimator(
             return bool(self.early_stopping)
         if not MIN_REAL_ROWS_TO_HOLD_OUT <= X.shape[0] < MIN_ROWS_TO_HOLD_OUT:
             return bool(X.shape[0] >= MIN_ROWS_TO_HOLD_OUT)
-        likelihood = make_likelihood(self._column_likelihoods, X).describe()
-        names = {likelihood} if isinstance(likelihood, str) else set(likelihood)
-        return not names.isdisjoint({"gaussian", "contaminated_gaussian"})
+        return has_real_values(make_likelihood(self._column_likelihoods, X).describe())
 
     def _architecture(self) -> dict[str, Any]:
         auto = self.autoregressive == "auto"

@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from ._base import restored_on_error, validate_table
 from ._cluster import MinorityCluster, find_minority_cluster
 from ._compat import DocumentationLink, Interval, StrOptions, validate_params
-from ._density import VAEDensityEstimator, resolve_likelihood
+from ._density import VAEDensityEstimator, has_real_values, resolve_likelihood
 
 
 class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
@@ -58,10 +58,11 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
         Distribution of a feature given z, or the columns of each; see `VAEDensityEstimator`. With
         "multinomial", which says nothing about a row's length, a row without counts is a
         ValueError: it would look perfectly normal.
-    init : {"factor_analysis", "random"}, default="random"
-        What the training starts from; see `VAEDensityEstimator`. "factor_analysis" may be better
-        where the training rows hold no outliers; otherwise it begins with what these share. It is
-        better for counts among which a few are thousands of times larger than the others.
+    init : {"auto", "factor_analysis", "random"}, default="auto"
+        What the training starts from; see `VAEDensityEstimator`. "auto" is "random" where there are
+        columns of real values, and "factor_analysis" for others, which is counts. Of real values
+        "factor_analysis" may be better where the training rows hold no outliers; otherwise it
+        begins with what these share.
     n_negative_samples : int, "auto" or None, default="auto"
         Features without an entry in the batch whose zeros count in a training step, drawn at
         random: the bound and its gradient are estimated without bias [5]_, and a step costs what
@@ -164,6 +165,7 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
         "contamination": [StrOptions({"auto"}), Interval(Real, 0, 0.5, closed="right")],
         "outlier_score": [StrOptions({"auto", "elbo", "log_odds"})],
         "early_stopping": ["boolean"],
+        "init": [StrOptions({"auto", "factor_analysis", "random"})],
         "alpha": [StrOptions({"auto"}), *VAEDensityEstimator._parameter_constraints["alpha"]],
     }
 
@@ -176,7 +178,7 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
         hidden_layer_sizes=(128,),
         activation="relu",
         likelihood="auto",
-        init="random",
+        init="auto",
         n_negative_samples="auto",
         n_importance_samples=1,
         solver="adam",
@@ -258,7 +260,11 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
                 alpha = 0.03 if search and model.name == "bernoulli" else 0.01
                 if self._cluster is not None:
                     alpha *= max(1.0, float(clean.sum()) / (25 * clean.shape[0]))
-            self.density_ = self._fit_density(clean, likelihood, alpha, resume)
+            init = self.init
+            if init == "auto":
+                init = "random" if has_real_values(model.describe()) else "factor_analysis"
+            chosen = {"likelihood": likelihood, "alpha": alpha, "init": init}
+            self.density_ = self._fit_density(clean, chosen, resume)
             if hasattr(self, "feature_names_in_"):
                 self.density_.feature_names_in_ = self.feature_names_in_
             self.n_iter_ = self.density_.n_iter_
@@ -287,13 +293,11 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
             )
         return cluster
 
-    def _fit_density(
-        self, X: Any, likelihood: Any, alpha: float, resume: bool
-    ) -> VAEDensityEstimator:
+    def _fit_density(self, X: Any, chosen: dict[str, Any], resume: bool) -> VAEDensityEstimator:
         """Learn the density of the rows that do not resemble the cluster, if there is one."""
         parameters = self.get_params(deep=False)
         del parameters["contamination"], parameters["outlier_score"]
-        parameters |= {"likelihood": likelihood, "autoregressive": False, "alpha": alpha}
+        parameters |= {"autoregressive": False, **chosen}
         density = VAEDensityEstimator(**parameters)
         if resume:
             density = copy.copy(self.density_).set_params(**parameters)

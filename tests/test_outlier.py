@@ -146,6 +146,42 @@ def test_rows_without_counts_are_refused_where_only_shares_are_known(columns):
             method(empty)
 
 
+@pytest.mark.parametrize("likelihood", ["poisson", "negative_binomial", "multinomial"])
+def test_one_row_of_huge_counts_does_not_hide_the_other_outliers(likelihood):
+    rng = np.random.RandomState(0)
+    X = rng.poisson(10 * np.exp(rng.normal(size=(500, 2)) @ rng.normal(size=(2, 8)) / 2))
+    # The columns no longer depend on each other.
+    X[:50] = np.random.default_rng(0).permuted(X[:50], axis=0)
+    detector = VAEOutlierDetector(
+        outlier_score="elbo", likelihood=likelihood, max_iter=50, random_state=0
+    )
+
+    def auc():
+        return roc_auc_score(np.arange(len(X)) > 50, detector.fit(X).score_samples(X))
+
+    expected = auc()
+    X[-1] *= 10_000
+    assert auc() > expected - 0.05
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "init"),
+    [
+        ({"poisson": [0, 1], "contaminated_gaussian": [2]}, "random"),
+        ({"poisson": [0, 1], "bernoulli": [2]}, "factor_analysis"),
+        ("gaussian", "random"),
+    ],
+)
+def test_columns_of_real_values_start_at_random(likelihood, init):
+    X = np.random.RandomState(0).poisson(5, (60, 3)) % [9, 9, 2]
+    detectors = [
+        VAEOutlierDetector(likelihood=likelihood, init=name, **QUICK).fit(X)
+        for name in ("auto", init)
+    ]
+    np.testing.assert_array_equal(*(detector.score_samples(X) for detector in detectors))
+    assert detectors[0].density_.init == init
+
+
 @pytest.mark.parametrize("likelihood", ["auto", "multinomial"])
 def test_tags_say_whether_values_may_be_missing(likelihood):
     tags = get_tags(VAEOutlierDetector(likelihood=likelihood))
