@@ -92,6 +92,11 @@ def validate_numbers(
     estimator: BaseEstimator, X: Any, *, reset: bool, allow_nan: bool, **options: Any
 ) -> Any:
     """C-ordered float64 values by scikit-learn's rules; too large a number is a ValueError too."""
+    if isinstance(X, Iterator) or is_blocks(X):
+        raise TypeError(
+            "X gives several tables, one after the other, which only `fit` of VAEDensityEstimator "
+            "takes. Stack them, by scipy.sparse.vstack or numpy.concatenate, or pass them singly."
+        )
     try:
         with np.errstate(over="ignore", invalid="ignore"):
             return validate_data(

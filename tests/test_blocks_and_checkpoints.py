@@ -12,7 +12,7 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from skvae import VAEDensityEstimator
+from skvae import VAEDensityEstimator, VAEImputer, VAEOutlierDetector
 from skvae._torch.loop import train_epoch
 
 OPTIONS = {
@@ -131,6 +131,17 @@ def test_refuses_blocks_before_it_trains(blocks, error, match):
     assert not hasattr(density, "n_iter_")
 
 
+@pytest.mark.parametrize("as_blocks", [list, iter, ReadOnce])
+def test_only_the_fit_of_a_density_takes_blocks(as_blocks):
+    X = made_up_rows()
+    density = VAEDensityEstimator(**OPTIONS).fit(X)
+    methods = [density.partial_fit, density.score_samples]
+    methods += [estimator.fit for estimator in (VAEOutlierDetector(), VAEImputer())]
+    for method in methods:
+        with pytest.raises(TypeError, match="several tables.*Stack them"):
+            method(as_blocks([X, X]))
+
+
 def test_refuses_no_block(tmp_path):
     with pytest.raises(ValueError, match="without a single block"):
         VAEDensityEstimator().fit(Folder(tmp_path, made_up_rows()[:0], 10))
@@ -207,7 +218,7 @@ def test_blocks_go_on_from_their_checkpoint(tmp_path):
 KILLED = """
 import os, signal, sys
 import scipy.sparse as sp
-from skvae import VAEDensityEstimator
+from skvae import VAEDensityEstimator, VAEImputer, VAEOutlierDetector
 from skvae._torch import checkpoint
 from tests.test_blocks_and_checkpoints import OPTIONS, made_up_rows
 save = checkpoint.Checkpoint.save
