@@ -81,7 +81,7 @@ for ax, fit_on in zip(axes, ["inliers", "all"], strict=True):
     classifier = OutlierClassifier(detectors["VAE"], fit_on=fit_on, outlier_label="malignant")
     scores = classifier.fit(*with_share(0.3)).score_samples(test)
     shown = np.maximum(scores, -100)  # malignant ones are much lower yet
-    ScoreDistributionDisplay.from_predictions(shown, y_test, bins=30, ax=ax)
+    ScoreDistributionDisplay.from_predictions(shown, y=y_test, bins=30, ax=ax)
     ax.set_title(f"fitted on {fit_on}")
 plt.show()
 

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from ._base import check_labels, restored_on_error
 from ._compat import StrOptions
-from ._meta import DetectorWrapper, refuse_other_signs
+from ._meta import DetectorWrapper
 
 
 def _fitted_estimator_has(name):
@@ -137,20 +137,8 @@ class OutlierClassifier(ClassifierMixin, DetectorWrapper):
             y = self._name_classes(X, y)
             inliers = np.flatnonzero(y != self.outlier_label_)
             self._fit_detector(X, fit_params, inliers if self.fit_on == "inliers" else None)
-            if not hasattr(self.estimator_, "decision_function"):
-                raise TypeError(
-                    f"{self.estimator!r} cannot judge rows other than those it was fitted on "
-                    "(it has no decision_function). For LocalOutlierFactor set novelty=True."
-                )
-            refuse_other_signs(self.estimator_, X)
-            decision = np.asarray(self.estimator_.decision_function(X), dtype=float)
-            if not np.isfinite(decision).all():
-                raise ValueError(
-                    f"{self.estimator!r} gives {np.sum(~np.isfinite(decision))} of "
-                    f"{len(decision)} training rows a decision that is not finite. Leave these "
-                    "rows out, or take a detector with finite scores."
-                )
-            self._ranks = ScoreRanks(decision)
+            self._refuse_detector(X, "decision_function")
+            self._ranks = ScoreRanks(self._ask_detector("decision_function", X, finite=True))
         return self
 
     def _name_classes(self, X: Any, y: Any) -> np.ndarray:
@@ -196,14 +184,14 @@ class OutlierClassifier(ClassifierMixin, DetectorWrapper):
         return bool(self.outlier_label_ == self.classes_[1])
 
     def _detector_decision(self, X: Any) -> np.ndarray:
+        """Decision of the detector: below 0 where it flags a row by it, above 0 elsewhere."""
         check_is_fitted(self)
-        decision = np.asarray(self.estimator_.decision_function(X), dtype=float).ravel()
-        n_missing = int(np.isnan(decision).sum())
-        if n_missing:
-            raise ValueError(
-                f"{self.estimator!r} gives {n_missing} of {len(decision)} rows a decision that is "
-                "NaN. Leave these rows out, or take another detector."
-            )
+        decision = self._ask_detector("decision_function", X)
+        if (decision == 0).any():
+            # An exact zero is an outlier to some detectors, and an inlier to most.
+            tiny = np.finfo(float).tiny
+            side = np.where(np.asarray(self.estimator_.predict(X)) == -1, -tiny, tiny)
+            decision = np.where(decision == 0, side, decision)
         return decision
 
     def decision_function(self, X):
@@ -218,7 +206,8 @@ class OutlierClassifier(ClassifierMixin, DetectorWrapper):
         -------
         decision : ndarray of shape (n_samples,)
             The detector's decision function, its sign changed if ``classes_[1]`` is the outlier.
-            Above 0 means ``classes_[1]``.
+            Above 0 means ``classes_[1]``; never 0 itself, but the smallest number on the side that
+            the detector predicts.
 
         Raises
         ------
@@ -226,10 +215,7 @@ class OutlierClassifier(ClassifierMixin, DetectorWrapper):
             If the detector's decision on a row is NaN.
         """
         decision = self._detector_decision(X)
-        if self._outlier_is_second:
-            return -decision
-        # A detector calls an exact zero an inlier, which here is the class above zero.
-        return np.where(decision == 0, np.finfo(float).tiny, decision)
+        return -decision if self._outlier_is_second else decision
 
     def predict(self, X):
         """Label of each row, as the detector judges it.
@@ -242,10 +228,9 @@ class OutlierClassifier(ClassifierMixin, DetectorWrapper):
         Returns
         -------
         y : ndarray of shape (n_samples,)
-            `outlier_label_` where the detector predicts -1: where its decision is negative, as a
-            rule, which is ``classes_[1]`` where `decision_function` is above 0. A
-            `ConformalOutlierDetector` that controls the false-discovery rate judges all rows of X
-            together instead.
+            `outlier_label_` where the detector predicts -1; so ``classes_[1]`` where
+            `decision_function` is above 0. But a `ConformalOutlierDetector` that controls the
+            false-discovery rate judges all rows of X together, and not by their decisions.
         """
         check_is_fitted(self)
         flagged = np.asarray(self.estimator_.predict(X)) == -1

@@ -74,8 +74,8 @@ class IndependentBernoulli:
     def fit(cls, X: Any, weights: np.ndarray) -> IndependentBernoulli:
         """Learn from rows that count by their weights, (n_samples,).
 
-        Half a row of ones and half a row of zeros count beside them with a weight of 2, which is
-        Laplace's rule of succession.
+        One 1 and one 0 more of each feature count beside them, which is Laplace's rule of
+        succession.
         """
         ones = np.asarray(safe_sparse_dot(X.T, weights)).ravel() + 1
         zeros = weights.sum() + 2 - ones

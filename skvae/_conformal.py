@@ -19,7 +19,7 @@ from ._compat import (
     num_samples,
     safe_indexing,
 )
-from ._meta import DetectorWrapper, refuse_other_signs
+from ._meta import DetectorWrapper
 
 # Scores of equal rows may differ by this much, relative to their size, and still count as equal.
 ROUNDING = 1e-9
@@ -167,7 +167,9 @@ class ConformalOutlierDetector(OutlierMixin, DetectorWrapper):
             (rows,) = indexable(X)
             fitted_on, held_out = self._split(num_samples(rows))
             self._fit_detector(rows, fit_params, fitted_on)
-            self.calibration_scores_ = self._calibrate(safe_indexing(rows, held_out))
+            held_out_rows = safe_indexing(rows, held_out)
+            self._refuse_detector(held_out_rows, "score_samples", "decision_function")
+            self.calibration_scores_ = np.sort(self._detector_scores(held_out_rows, finite=True))
             self._control, self._level = self.control, self.level
             self.offset_ = self._highest_flagged(X) / (len(self.calibration_scores_) + 1)
         return self
@@ -187,37 +189,10 @@ class ConformalOutlierDetector(OutlierMixin, DetectorWrapper):
         order = check_random_state(self.random_state).permutation(n_samples)
         return np.sort(order[n_calibration:]), np.sort(order[:n_calibration])
 
-    def _calibrate(self, X: Any) -> np.ndarray:
-        if not (
-            hasattr(self.estimator_, "score_samples")
-            or hasattr(self.estimator_, "decision_function")
-        ):
-            raise TypeError(
-                f"{self.estimator!r} cannot score rows other than those it was fitted on (it has "
-                "neither score_samples nor decision_function). For LocalOutlierFactor set "
-                "novelty=True."
-            )
-        refuse_other_signs(self.estimator_, X)
-        scores = np.sort(self._detector_scores(X))
-        if not np.isfinite(scores).all():
-            raise ValueError(
-                f"{self.estimator!r} gives {np.isinf(scores).sum()} of {len(scores)} calibration "
-                "rows an infinite score. Leave these rows out, or take a detector with finite "
-                "scores."
-            )
-        return scores
-
-    def _detector_scores(self, X: Any) -> np.ndarray:
-        score = getattr(self.estimator_, "score_samples", None)
-        if score is None:
-            score = self.estimator_.decision_function
-        scores = np.asarray(score(X), dtype=float).ravel()
-        if np.isnan(scores).any():
-            raise ValueError(
-                f"{self.estimator!r} gives {np.isnan(scores).sum()} of {len(scores)} rows NaN for "
-                "a score, which is neither high nor low. Check these rows and the detector."
-            )
-        return scores
+    def _detector_scores(self, X: Any, *, finite: bool = False) -> np.ndarray:
+        own = hasattr(self.estimator_, "score_samples")
+        method = "score_samples" if own else "decision_function"
+        return self._ask_detector(method, X, finite=finite)
 
     def _ranks(self, scores: np.ndarray) -> np.ndarray:
         """p-values in units of 1 / (n_calibration + 1): whole numbers from 1."""

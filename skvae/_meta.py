@@ -33,7 +33,9 @@ def refuse_other_signs(detector: Any, X: Any) -> None:
     if not hasattr(detector, "predict"):
         return
     (rows,) = indexable(X)
-    rows = safe_indexing(rows, np.arange(min(N_ROWS_JUDGED, num_samples(rows))))
+    # From all over the table: the first rows of a sorted one may all be outliers.
+    n_rows = num_samples(rows)
+    rows = safe_indexing(rows, np.unique(np.linspace(0, n_rows - 1, N_ROWS_JUDGED, dtype=int)))
     predicted = np.unique(detector.predict(rows)).tolist()
     if not set(predicted) <= {-1, 1}:
         raise TypeError(
@@ -56,6 +58,8 @@ class DetectorWrapper(MetaEstimatorMixin, DocumentationLink, BaseEstimator):
         validate_params(self, self._parameter_constraints)
         refuse_unrouted_metadata(self, fit_params)
         refuse_broken(X)
+        if isinstance(X, str):
+            raise ValueError("X is one text; pass a list of texts.")
         if not is_outlier_detector(self.estimator):
             raise TypeError(
                 "estimator must be an outlier detector with scikit-learn's signs, or a "
@@ -72,6 +76,27 @@ class DetectorWrapper(MetaEstimatorMixin, DocumentationLink, BaseEstimator):
         routed = process_routing(self, "fit", **fit_params)
         # `FrozenEstimator.fit` insists on a y.
         self.estimator_ = clone(self.estimator).fit(X, None, **routed.estimator.fit)
+
+    def _refuse_detector(self, X: Any, *methods: str) -> None:
+        """Raise a TypeError if the fitted detector has none of these methods, or other signs."""
+        if not any(hasattr(self.estimator_, method) for method in methods):
+            raise TypeError(
+                f"{self.estimator!r} cannot judge rows other than those it was fitted on (it has "
+                f"no {' or '.join(methods)}). For LocalOutlierFactor set novelty=True."
+            )
+        refuse_other_signs(self.estimator_, X)
+
+    def _ask_detector(self, method: str, X: Any, *, finite: bool = False) -> np.ndarray:
+        """One number for each row; a ValueError if one is NaN or, where that counts, not finite."""
+        values = np.asarray(getattr(self.estimator_, method)(X), dtype=float).ravel()
+        wrong = ~np.isfinite(values) if finite else np.isnan(values)
+        if wrong.any():
+            raise ValueError(
+                f"{self.estimator!r} gives {wrong.sum()} of {len(values)} rows a {method} that is "
+                f"{'not finite' if finite else 'NaN'}. Leave these rows out, or take another "
+                "detector."
+            )
+        return values
 
     @property
     def n_features_in_(self):
@@ -102,6 +127,8 @@ class DetectorWrapper(MetaEstimatorMixin, DocumentationLink, BaseEstimator):
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
-        tags.input_tags = get_tags(self.estimator).input_tags
+        # What is no estimator is refused by `fit`, and may be shown before.
+        if isinstance(self.estimator, BaseEstimator):
+            tags.input_tags = get_tags(self.estimator).input_tags
         tags.array_api_support = False
         return tags

@@ -87,11 +87,17 @@ def save(estimator, path):
     >>> bool((loaded.score_samples(X) == detector.score_samples(X)).all())
     True
     """
+    if isinstance(estimator, FrozenEstimator):
+        raise TypeError(
+            f"skvae.save takes what is inside {estimator!r}: save its attribute estimator, and "
+            "freeze what load gives."
+        )
     data = to_bytes(estimator)
     try:
         from_bytes(data)
     except ValueError as error:
-        raise ValueError(f"{estimator!r} cannot be saved: of its file, {error}.") from error
+        reason = str(error).rstrip(".")
+        raise ValueError(f"{estimator!r} cannot be saved: of its file, {reason}.") from error
     with _file.replaced(path) as file:
         file.write(data)
 
@@ -139,7 +145,8 @@ def load(path):
     try:
         return from_bytes(_file.read(path))
     except ValueError as error:
-        raise ValueError(f"{str(path)!r} cannot be loaded: {error}.") from error
+        reason = str(error).rstrip(".")
+        raise ValueError(f"{str(path)!r} cannot be loaded: {reason}.") from error
 
 
 def to_bytes(estimator: Any) -> bytes:
@@ -605,9 +612,10 @@ def restore_classes(node: Node) -> np.ndarray:
 
 def plain_offset(estimator: Any) -> float:
     """Threshold of a detector, which anybody may have set."""
-    if not np.isfinite(estimator.offset_):
-        raise ValueError(f"offset_={estimator.offset_!r} cannot be saved: it is not finite.")
-    return float(estimator.offset_)
+    offset = np.asarray(estimator.offset_)
+    if offset.size != 1 or offset.dtype.kind not in "iuf" or not np.isfinite(offset).all():
+        raise ValueError(f"offset_={estimator.offset_!r} cannot be saved: it is no finite number.")
+    return float(offset.item())
 
 
 LOSSES = ["binary_cross_entropy", "squared_error"]

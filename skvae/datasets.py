@@ -124,17 +124,22 @@ def _read_messages(file: Path) -> tuple[list[str], np.ndarray]:
 def _cached_file(data_home: Any, download_if_missing: bool) -> Path:
     folder = Path(get_data_home(data_home)) / "sms_spam"
     file = folder / SMS_SPAM_FILE
-    if file.exists():
+    # What is there may be damaged; it is fetched again then.
+    if file.exists() and _sha256(file) == SMS_SPAM_SHA256:
         return file
     if not download_if_missing:
         raise OSError(
-            f"The SMS Spam Collection is not in {folder}, and download_if_missing=False. Allow "
-            "the download, or give the path of the messages file."
+            f"The SMS Spam Collection is not in {folder}, or not whole, and "
+            "download_if_missing=False. Allow the download, or give the path of the messages file."
         )
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         os.replace(_download(Path(scratch)), file)
     return file
+
+
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def _download(scratch: Path) -> Path:
@@ -161,7 +166,7 @@ def _download(scratch: Path) -> Path:
             f"The SMS Spam Collection could not be downloaded from {SMS_SPAM_URL}: {error}. "
             f"{remedy}"
         ) from error
-    found = hashlib.sha256(messages.read_bytes()).hexdigest()
+    found = _sha256(messages)
     if found != SMS_SPAM_SHA256:
         raise OSError(
             f"What {SMS_SPAM_URL} sent is not the SMS Spam Collection: its messages have the "

@@ -170,7 +170,7 @@ def recall_at_fpr_score(y_true, y_pred, *, max_fpr, pos_label=None):
     ValueError
         If `max_fpr` is not in [0, 1], `y_true` leaves open which label means outlier or does not
         hold both kinds of rows, a label is missing, the lengths differ, or `y_pred` holds -1 where
-        `y_true` has 0 and 1: a bare detector's prediction of an outlier.
+        `y_true` has 0 and 1, or 0 where that has -1 and 1: predictions of a bare detector.
 
     See Also
     --------
@@ -209,11 +209,12 @@ def recall_at_fpr_score(y_true, y_pred, *, max_fpr, pos_label=None):
     y_pred = check_labels(y_pred, "y_pred")
     check_consistent_length(is_outlier, y_pred)
     unique_labels(y_true, y_pred)  # refuses strings among numbers
-    if np.isin(-1, y_pred) and np.isin(y_true, [0, 1]).all():
-        raise ValueError(
-            "y_pred holds -1, which a bare detector predicts for an outlier, but y_true has 0 and "
-            "1. Wrap the detector in OutlierClassifier."
-        )
+    for detectors, others in ((-1, 0), (0, -1)):
+        if np.isin(detectors, y_pred) and np.isin(y_true, [others, 1]).all():
+            raise ValueError(
+                f"y_pred holds {detectors}, as a bare detector's predictions may, but y_true has "
+                f"{others} and 1. Give both the same labels; OutlierClassifier does."
+            )
     flagged = y_pred == pos_label
     fpr = float(flagged[~is_outlier].mean())
     if fpr > max_fpr:
@@ -284,7 +285,10 @@ def plateau_threshold(cv_results, *, tolerance=0.02):
     )
     check_consistent_length(thresholds, scores)
     if (np.diff(thresholds) <= 0).any():
-        raise ValueError("The thresholds must be in rising order.")
+        raise ValueError(
+            "The thresholds must be in rising order, each above the one before. A classifier that "
+            "gives all rows the same probability has but one."
+        )
     best = int(scores.argmax())
     (worse,) = np.nonzero(scores < scores[best] - tolerance)
     after = int(np.searchsorted(worse, best))

@@ -37,7 +37,7 @@ MARKED_WORDS = RegexpTokenizer("|".join(dict(MARKERS)) + r"|\w+(?:['’]\w+)*")
 
 STEMMER = SnowballStemmer("english")
 
-RUNS = {"digits": str.isdigit, "capitals": str.isupper}
+RUNS = {"digits": str.isdecimal, "capitals": str.isupper}
 MIXED = re.compile(r"\d[^\W\d_]|[^\W\d_]\d")
 CURRENCY = re.compile(r"[£$€¥]")
 

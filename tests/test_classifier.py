@@ -117,6 +117,26 @@ def test_decision_above_zero_means_the_second_class(rows, detector, coding):
 
 
 @pytest.mark.parametrize("coding", CODINGS)
+@pytest.mark.parametrize(
+    "table",
+    [
+        np.ones((40, 2)),
+        np.repeat([[0.0, 1.0], [1.0, 0.0], [3.0, 2.0]], [20, 20, 3], axis=0),
+        np.random.RandomState(0).randint(0, 2, (100, 3)).astype(float),
+    ],
+)
+def test_decisions_and_probabilities_agree_where_a_detector_calls_zero_an_outlier(table, coding):
+    inlier, outlier = CODINGS[coding]
+    y = np.where(np.arange(len(table)) < 5, outlier, inlier)
+    classifier = OutlierClassifier(OneClassSVM(kernel="linear", nu=0.5)).fit(table, y)
+    predicted = classifier.predict(table)
+    decided = classifier.decision_function(table) > 0
+    probable = classifier.predict_proba(table)[:, 1] > 0.5
+    for second in (decided, probable):
+        np.testing.assert_array_equal(predicted, classifier.classes_[second.astype(int)])
+
+
+@pytest.mark.parametrize("coding", CODINGS)
 def test_decision_is_that_of_the_detector_with_the_sign_of_the_second_class(rows, coding):
     inlier, outlier = CODINGS[coding]
     classifier = OutlierClassifier(DETECTORS[0]).fit(rows, labels(inlier, outlier))
@@ -684,16 +704,20 @@ def test_sample_weight_without_metadata_routing_is_refused(rows):
         OutlierClassifier(FirstColumn()).fit(rows, labels(0, 1), sample_weight=np.ones(100))
 
 
+def test_a_wrapper_of_nothing_can_be_shown():
+    assert "OutlierClassifier" in OutlierClassifier(None)._repr_html_()
+
+
 @pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
 def test_decisions_that_are_not_finite_are_refused(value, rows):
     rows = np.where(np.arange(len(rows))[:, np.newaxis] == 3, value, rows)
-    with pytest.raises(ValueError, match="1 of 100 training rows a decision that is not finite"):
+    with pytest.raises(ValueError, match="1 of 100 rows a decision_function that is not finite"):
         OutlierClassifier(FirstColumn()).fit(rows, labels(0, 1))
 
 
 def test_new_rows_without_a_decision_have_no_probability(rows):
     classifier = OutlierClassifier(FirstColumn()).fit(rows, labels(0, 1))
-    with pytest.raises(ValueError, match="gives 1 of 2 rows a decision that is NaN"):
+    with pytest.raises(ValueError, match="gives 1 of 2 rows a decision_function that is NaN"):
         classifier.predict_proba(column(0.0, np.nan))
     np.testing.assert_array_equal(
         classifier.predict_proba(column(-np.inf, np.inf)), [[0, 1], [1, 0]]

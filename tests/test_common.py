@@ -64,8 +64,11 @@ class OtherSigns(OutlierMixin, BaseEstimator):
         lambda X, y: ScoreDistributionDisplay.from_estimator(OtherSigns().fit(X), X, y),
     ],
 )
-def test_detectors_with_other_signs_are_refused(use):
-    X = np.random.RandomState(0).randn(200, 2)
+@pytest.mark.parametrize("order", ["any", "outliers first", "outliers last"])
+def test_detectors_with_other_signs_are_refused(use, order):
+    X = np.random.RandomState(0).randn(1500, 2)
+    if order != "any":
+        X = X[np.argsort(np.linalg.norm(X, axis=1))][:: -1 if order == "outliers first" else 1]
     y = (np.linalg.norm(X, axis=1) > 2).astype(int)
     with pytest.raises(TypeError, match="OtherSigns.* predicts .*0.*not -1 for an outlier"):
         use(X, y)

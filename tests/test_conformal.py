@@ -676,10 +676,16 @@ def test_detector_that_cannot_score_new_rows_is_refused_with_the_remedy(rows, de
         ConformalOutlierDetector(detector).fit(rows)
 
 
+def test_one_text_is_no_list_of_texts():
+    pipeline = make_pipeline(CountVectorizer(), IsolationForest())
+    with pytest.raises(ValueError, match="one text; pass a list"):
+        ConformalOutlierDetector(pipeline).fit("see you later")
+
+
 def test_calibration_scores_that_are_not_finite_are_refused():
-    with pytest.raises(ValueError, match="gives 2 of 4 calibration rows an infinite score"):
+    with pytest.raises(ValueError, match="gives 2 of 4 rows a decision_function that is not"):
         calibrated_on(1, -np.inf, np.inf, 2)
-    with pytest.raises(ValueError, match="gives 1 of 3 rows NaN"):
+    with pytest.raises(ValueError, match="gives 1 of 3 rows a decision_function that is not"):
         calibrated_on(1, np.nan, 2)
 
 
@@ -688,7 +694,7 @@ def test_new_rows_may_score_minus_infinity_but_not_nan():
     assert conformal.predict_pvalue(column(-np.inf)) == 0.05
     assert conformal.predict(column(-np.inf)) == -1
     for method in ("predict_pvalue", "score_samples", "decision_function", "predict"):
-        with pytest.raises(ValueError, match="gives 1 of 2 rows NaN"):
+        with pytest.raises(ValueError, match="gives 1 of 2 rows a decision_function that is NaN"):
             getattr(conformal, method)(column(1, np.nan))
 
 
@@ -716,7 +722,7 @@ def test_failed_fit_keeps_what_was_fitted(rows, wrong):
 
 def test_first_fit_that_fails_leaves_nothing(rows):
     conformal = ConformalOutlierDetector(FirstColumn())
-    with pytest.raises(ValueError, match="NaN"):
+    with pytest.raises(ValueError, match="not finite"):
         conformal.fit(rows * np.nan)
     assert set(vars(conformal)) == set(conformal.get_params(deep=False))
 

@@ -220,6 +220,17 @@ def test_cache_needs_no_download_permission_and_no_pooch(site, tmp_path, monkeyp
     assert len(site.requests) == 1
 
 
+def test_a_damaged_cache_is_fetched_anew(site, tmp_path):
+    fetch_sms_spam(data_home=tmp_path)
+    cached = tmp_path / "sms_spam" / "SMSSpamCollection"
+    cached.write_bytes(COLLECTION[:20])
+    with pytest.raises(OSError, match="or not whole"):
+        fetch_sms_spam(data_home=tmp_path, download_if_missing=False)
+    assert len(fetch_sms_spam(data_home=tmp_path).data) == 3
+    assert cached.read_bytes() == COLLECTION
+    assert len(site.requests) == 2
+
+
 def test_default_cache_is_that_of_scikit_learn(site, tmp_path, monkeypatch):
     monkeypatch.setenv("SCIKIT_LEARN_DATA", str(tmp_path))
     fetch_sms_spam()

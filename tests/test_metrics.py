@@ -341,6 +341,7 @@ def test_common_codings_of_the_labels_say_which_are_outliers(inlier, outlier):
         ([0, 1], [0, np.nan], 1, "Input y_pred contains NaN"),
         (["a", "b"], ["a", None], "b", "Input y_pred contains NaN or None"),
         ([0, 1], [-1, 1], 1, "y_pred holds -1, .*OutlierClassifier"),
+        ([-1, 1], [1, 0], -1, "y_pred holds 0, .*OutlierClassifier"),
         (["a", "b"], ["a", "b"], 1, "say it by pos_label"),
     ],
 )

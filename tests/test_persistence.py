@@ -369,6 +369,23 @@ def test_unfitted_estimator_is_refused(model, tmp_path):
         skvae.save(clone(model, safe=False), tmp_path / "model")
 
 
+def test_what_is_frozen_is_saved_without_its_frame(real_rows, tmp_path):
+    with pytest.raises(TypeError, match="save its attribute estimator"):
+        skvae.save(FrozenEstimator(VAEOutlierDetector(**SMALL).fit(real_rows)), tmp_path / "model")
+
+
+def test_an_offset_may_be_an_array_of_one_number(real_rows, tmp_path):
+    detector = VAEOutlierDetector(**SMALL).fit(real_rows)
+    detector.offset_ = np.quantile(detector.score_samples(real_rows), [0.3])
+    skvae.save(detector, tmp_path / "model")
+    loaded = skvae.load(tmp_path / "model")
+    np.testing.assert_array_equal(loaded.predict(real_rows), detector.predict(real_rows))
+    for offset in ("-3", [1.0, 2.0], None):
+        detector.offset_ = offset
+        with pytest.raises(ValueError, match="offset_=.* is no finite number"):
+            skvae.save(detector, tmp_path / "model")
+
+
 @pytest.mark.parametrize("spoil", ["offset", "weight", "name"])
 def test_what_could_not_be_loaded_is_not_saved(spoil, real_rows, tmp_path):
     detector = VAEOutlierDetector(**SMALL).fit(real_rows)

@@ -309,6 +309,7 @@ def test_pickled_vectorizer_with_lemmas_gives_the_same_matrix():
         ("http://me@x.org", ["<url>"]),
         ("awww. no", []),
         ("4u", ["digits>=1", "<mixed>"]),
+        ("x² and ①", []),
     ],
 )
 def test_style_of_a_message(text, features):

@@ -80,7 +80,8 @@ def judge(estimator: Any, X: Any) -> tuple[np.ndarray, float, Any]:
         return estimator.decision_function(X), 0.0, None
     raise TypeError(
         "Expected an outlier detector, an OutlierClassifier or a pipeline ending in one of them, "
-        f"got {estimator!r}. For scores of anything else there is from_predictions."
+        f"got {estimator!r}. Of a search or a tuned threshold pass the fitted estimator inside it; "
+        "for scores of anything else there is from_predictions."
     )
 
 

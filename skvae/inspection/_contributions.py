@@ -144,7 +144,8 @@ class ContributionsDisplay:
             The row to explain, as `estimator` takes it.
         feature_names : array-like of str of shape (n_features,), default=None
             Names of the detector's columns; None for those that the pipeline or the detector
-            knows, or else "x0", "x1" and so on.
+            knows, or else "x0", "x1" and so on. Those of a union may begin with the name of a
+            part and two underscores.
         text : str, default=None
             The message that X was made from; None for X itself, if the pipeline begins with a
             vectorizer whose features the detector reads by name, or else for no message.
@@ -178,7 +179,7 @@ class ContributionsDisplay:
         contribution, and a feature that spans words, such as a bigram, is seen only among the
         bars. Of a sparse row only stored features have bars.
         """
-        detector, table = estimator, X
+        detector, table, messages = estimator, X, None if text is None else [text]
         if hasattr(estimator, "steps"):
             detector = estimator[-1]
             if len(estimator.steps) > 1:
@@ -187,18 +188,18 @@ class ContributionsDisplay:
                     feature_names = _feature_names(estimator[:-1])
             vectorizer = estimator[0]
             if hasattr(vectorizer, "build_analyzer") and _has_features(vectorizer, feature_names):
-                text = next(iter(X)) if text is None else text
+                messages = X if text is None else [text]
                 analyzer = vectorizer.build_analyzer() if analyzer is None else analyzer
-        if text is not None and analyzer is None:
+        if messages is not None and analyzer is None:
             raise ValueError("text needs an analyzer, such as vectorizer.build_analyzer().")
         columns, contributions, values, feature_names = _explained_row(
             detector, table, feature_names
         )
         words = None
-        if text is not None:
+        if messages is not None:
             of_feature = dict.fromkeys(feature_names.tolist(), 0.0)
             of_feature |= zip(feature_names[columns].tolist(), contributions.tolist(), strict=True)
-            words = _words(text, analyzer, of_feature)
+            words = _words(next(iter(messages)), analyzer, of_feature)
         display = cls(contributions, feature_names[columns], values, words=words)
         return display.plot(kind=kind, top_k=top_k, ax=ax)
 
@@ -297,7 +298,8 @@ def _explained_row(
     if not hasattr(detector, "feature_contributions"):
         raise TypeError(
             "Contributions need a detector with feature_contributions, such as "
-            f"VAEOutlierDetector; got {detector!r}."
+            f"VAEOutlierDetector; got {detector!r}. Of an OutlierClassifier or a search pass the "
+            "fitted detector inside it."
         )
     contributions = detector.feature_contributions(table).contributions
     n_rows, n_features = contributions.shape
@@ -317,6 +319,8 @@ def _explained_row(
 
 def _words(text: str, analyzer: Any, of_feature: dict[str, float]) -> list[tuple[str, float]]:
     """Words of a text, each with what its features contribute; NaN if it has none."""
+    if of_feature.keys().isdisjoint(analyzer(text)):
+        of_feature = {name.partition("__")[2]: value for name, value in of_feature.items()}
     words = []
     for word in text.split():
         features = [feature for feature in set(analyzer(word)) if feature in of_feature]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Integral
+
 import numpy as np
 
 from ._base import axes_for, classes, density_of
@@ -97,12 +99,14 @@ class LatentSpaceDisplay:
             raise ValueError("A latent space of one dimension has no plane to show.")
         if components is None:
             components = np.sort(np.argsort(-codes.var(axis=0), kind="stable")[:2])
-        if len(components) != 2 or not np.isin(components, np.arange(codes.shape[1])).all():
+        dimensions = range(codes.shape[1])
+        chosen = [d for d in np.ravel(components) if isinstance(d, Integral) and d in dimensions]
+        if len(set(chosen)) != 2 or np.size(components) != 2:
             raise ValueError(
-                f"components must be two of the {codes.shape[1]} dimensions, counted from 0, got "
+                f"components must be two of the {len(dimensions)} dimensions, counted from 0, got "
                 f"{components!r}."
             )
-        first, second = components
+        first, second = chosen
         of_class = classes(self.y, len(codes))
         self.ax_, self.figure_ = axes_for(ax)
         self.points_ = [

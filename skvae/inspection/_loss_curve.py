@@ -1,4 +1,4 @@
-"""The training of a density, epoch by epoch."""
+"""The training of a network, epoch by epoch."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ from ._base import axes_for, density_of
 
 
 class LossCurveDisplay:
-    """Training loss of a density over the epochs, with its two terms.
+    """Training loss over the epochs, that of a density with its two terms.
 
     Parameters
     ----------
-    loss, reconstruction, kl : array-like of shape (n_epochs,)
-        Minus the mean bound of each epoch, and the two terms it is the sum of, in nats.
+    loss : array-like of shape (n_epochs,)
+        Mean loss of the rows in each epoch: of a density minus the bound, in nats.
+    reconstruction, kl : array-like of shape (n_epochs,) or (0,), default=()
+        The two terms that minus the bound is the sum of, in nats.
     validation : array-like of shape (n_epochs,) or (0,), default=()
-        Minus the mean importance-weighted bound of validation rows, in nats, if there were any.
+        Mean loss of the validation rows, if there were any: of a density minus the
+        importance-weighted bound, in nats.
 
     Attributes
     ----------
@@ -32,7 +35,7 @@ class LossCurveDisplay:
     >>> display = LossCurveDisplay([3.0, 2.0], [2.5, 1.4], [0.5, 0.6]).plot()  # doctest: +SKIP
     """
 
-    def __init__(self, loss, reconstruction, kl, validation=()):
+    def __init__(self, loss, reconstruction=(), kl=(), validation=()):
         self.loss = loss
         self.reconstruction = reconstruction
         self.kl = kl
@@ -40,12 +43,13 @@ class LossCurveDisplay:
 
     @classmethod
     def from_estimator(cls, estimator, *, ax=None):
-        """Plot the curves of a fitted `VAEDensityEstimator` or `VAEOutlierDetector`.
+        """Plot the curves of a fitted estimator.
 
         Parameters
         ----------
         estimator : estimator
-            Fitted density, or detector with a fitted `density_`.
+            Fitted `VAEDensityEstimator` or `AutoencoderTransformer`, or detector or imputer with a
+            fitted `density_`.
         ax : matplotlib Axes, default=None
             Where to draw; None for a new figure.
 
@@ -59,13 +63,11 @@ class LossCurveDisplay:
         TypeError
             If `estimator` is none of these.
         """
-        density = density_of(estimator, "loss_curve_", "reconstruction_curve_", "kl_curve_")
-        return cls(
-            density.loss_curve_,
-            density.reconstruction_curve_,
-            density.kl_curve_,
-            density.validation_loss_curve_,
-        ).plot(ax=ax)
+        names = ("loss_curve_", "validation_loss_curve_")
+        fitted = density_of(estimator, *names)
+        loss, validation = (getattr(fitted, name) for name in names)
+        reconstruction = getattr(fitted, "reconstruction_curve_", ())
+        return cls(loss, reconstruction, getattr(fitted, "kl_curve_", ()), validation).plot(ax=ax)
 
     def plot(self, *, ax=None):
         """Draw the curves.
@@ -82,7 +84,7 @@ class LossCurveDisplay:
         """
         self.ax_, self.figure_ = axes_for(ax)
         curves = {
-            "negative bound": self.loss,
+            "negative bound" if len(self.kl) else "training": self.loss,
             "reconstruction": self.reconstruction,
             "KL divergence": self.kl,
             "validation": self.validation,
@@ -92,6 +94,6 @@ class LossCurveDisplay:
             for label, values in curves.items()
             if len(values)
         ]
-        self.ax_.set(xlabel="epoch", ylabel="nats per row")
+        self.ax_.set(xlabel="epoch", ylabel="nats per row" if len(self.kl) else "loss per row")
         self.ax_.legend()
         return self

@@ -39,7 +39,7 @@ class ScoreDistributionDisplay:
     --------
     >>> from skvae.inspection import ScoreDistributionDisplay
     >>> display = ScoreDistributionDisplay.from_predictions(
-    ...     [-30, -20, -25], ["spam", "ham", "ham"], threshold=-28
+    ...     [-30, -20, -25], y=["spam", "ham", "ham"], threshold=-28
     ... )  # doctest: +SKIP
     """
 
@@ -79,10 +79,10 @@ class ScoreDistributionDisplay:
             If a label is missing, there are not as many as rows, or a score is not finite.
         """
         scores, threshold, _ = judge(estimator, X)
-        return cls.from_predictions(scores, y, threshold=threshold, bins=bins, ax=ax)
+        return cls.from_predictions(scores, y=y, threshold=threshold, bins=bins, ax=ax)
 
     @classmethod
-    def from_predictions(cls, scores, y=None, *, threshold=None, bins=50, ax=None):
+    def from_predictions(cls, scores, *, y=None, threshold=None, bins=50, ax=None):
         """Plot scores that are already there.
 
         Parameters

@@ -16,13 +16,13 @@ from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer
 from sklearn.feature_selection import VarianceThreshold
 from sklearn.frozen import FrozenEstimator
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import make_pipeline, make_union
 from sklearn.preprocessing import FunctionTransformer, MaxAbsScaler, StandardScaler
 from sklearn.utils import Bunch
 
 from skvae import VAEOutlierDetector
 from skvae.inspection import ContributionsDisplay, top_contributions
-from skvae.text import WordTokenizer
+from skvae.text import StyleAnalyzer, WordTokenizer
 
 # -- top_contributions -----------------------------------------------------------------------------
 
@@ -293,6 +293,22 @@ def test_words_of_a_message_have_the_contributions_of_their_features(pipeline):
     assert drawn[:1] + drawn[2:] == expected
     assert np.isnan(drawn[1])
     assert display.bars_ is None
+
+
+def test_words_of_a_union_are_known_by_what_follows_the_name_of_its_part(pipeline):
+    union = make_union(pipeline[0], CountVectorizer(binary=True, analyzer=StyleAnalyzer()))
+    both = make_pipeline(union, VAEOutlierDetector(**SMALL)).fit(MESSAGES)
+    message = "Win £1000 now"
+    words, of_words = (
+        ContributionsDisplay.from_estimator(model, [message], text=message, analyzer=analyzer).words
+        for model in (both, pipeline)
+        for analyzer in [pipeline[0].build_analyzer()]
+    )
+    assert [word for word, _ in words] == message.split()
+    assert [np.isnan(value) for _, value in words] == [np.isnan(value) for _, value in of_words]
+    explanation = both[-1].feature_contributions(both[:-1].transform([message]))
+    (tops,) = top_contributions(explanation, both[:-1].get_feature_names_out(), n_features=99)
+    assert words[0][1] == dict(tops)["countvectorizer-1__win"]
 
 
 def test_words_are_red_for_an_outlier_blue_for_a_normal_row_and_grey_if_unknown():
@@ -570,6 +586,8 @@ def test_bars_of_a_pipeline_without_names_are_numbered():
 def test_several_messages_are_refused(pipeline):
     with pytest.raises(ValueError, match="X must be one row, got 2"):
         ContributionsDisplay.from_estimator(pipeline, ["win", "prize"])
+    with pytest.raises(ValueError, match="minimum of 1 is required"):
+        ContributionsDisplay.from_estimator(pipeline, [])
 
 
 def test_a_message_outside_a_list_is_refused(pipeline):

@@ -69,7 +69,7 @@ def test_latent_space_of_one_dimension_is_refused_without_an_empty_figure():
     assert plt.get_fignums() == []
 
 
-@pytest.mark.parametrize("components", [(0, 7), (0,), (0, 1, 2), (-1, 0)])
+@pytest.mark.parametrize("components", [(0, 7), (0,), (0, 1, 2), (-1, 0), (0, 0), 1, (1.0, 0)])
 def test_components_that_are_not_two_of_the_dimensions_are_refused(components):
     with pytest.raises(ValueError, match="components must be two of the .* dimensions"):
         LatentSpaceDisplay(X).plot(components=components)

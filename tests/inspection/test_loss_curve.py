@@ -4,6 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from displays import SMALL, X, legend_labels
+from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 
@@ -50,10 +51,18 @@ def test_loss_curves_are_drawn_from_numbers_on_given_axes():
     assert plt.get_fignums() == [figure.number]
 
 
-@pytest.mark.parametrize(
-    "estimator", [make_pipeline(VAEDensityEstimator(**SMALL)), AutoencoderTransformer(max_iter=2)]
-)
-def test_estimators_without_all_curves_are_refused(estimator):
+def test_curves_of_an_autoencoder_are_its_losses():
+    transformer = AutoencoderTransformer(max_iter=3, early_stopping=True).fit(X)
+    display = LossCurveDisplay.from_estimator(transformer)
+    drawn = lines(display.ax_)
+    assert list(drawn) == ["training", "validation"]
+    np.testing.assert_array_equal(drawn["training"][:, 1], transformer.loss_curve_)
+    np.testing.assert_array_equal(drawn["validation"][:, 1], transformer.validation_loss_curve_)
+    assert display.ax_.get_ylabel() == "loss per row"
+
+
+@pytest.mark.parametrize("estimator", [make_pipeline(VAEDensityEstimator(**SMALL)), PCA()])
+def test_estimators_without_curves_are_refused(estimator):
     with pytest.raises(TypeError, match="(?s)with loss_curve_ and .*pass the last step"):
         LossCurveDisplay.from_estimator(estimator.fit(X))
 

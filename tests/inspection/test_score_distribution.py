@@ -30,7 +30,9 @@ def test_scores_of_an_estimator_are_drawn_by_class_with_the_threshold(detector):
 
 
 def test_classes_share_their_bins():
-    display = ScoreDistributionDisplay.from_predictions(np.arange(20.0), np.arange(20) < 12, bins=5)
+    display = ScoreDistributionDisplay.from_predictions(
+        np.arange(20.0), y=np.arange(20) < 12, bins=5
+    )
     first, second = (
         [patch.get_x() for patch in histogram.patches] for histogram in histograms(display.ax_)
     )
@@ -40,7 +42,7 @@ def test_classes_share_their_bins():
 
 def test_each_histogram_has_unit_area():
     scores = np.random.RandomState(0).randn(50)
-    display = ScoreDistributionDisplay.from_predictions(scores, np.arange(50) % 3)
+    display = ScoreDistributionDisplay.from_predictions(scores, y=np.arange(50) % 3)
     areas = [
         sum(patch.get_width() * patch.get_height() for patch in histogram.patches)
         for histogram in histograms(display.ax_)
@@ -68,7 +70,7 @@ def test_pipeline_is_scored_whole_with_the_threshold_of_its_detector():
 )
 def test_labels_that_are_not_one_a_row_are_refused(y, message):
     with pytest.raises(ValueError, match=message):
-        ScoreDistributionDisplay.from_predictions([1.0, 2.0, 3.0], y)
+        ScoreDistributionDisplay.from_predictions([1.0, 2.0, 3.0], y=y)
     assert plt.get_fignums() == []
 
 
@@ -95,7 +97,7 @@ def test_scores_alone_have_no_legend_and_no_threshold():
 def test_scores_are_drawn_on_given_axes(detector):
     figure, (left, right) = plt.subplots(1, 2)
     by_estimator = ScoreDistributionDisplay.from_estimator(detector, X, ax=left)
-    by_scores = ScoreDistributionDisplay.from_predictions([1.0, 2.0], ["a", "b"], ax=right)
+    by_scores = ScoreDistributionDisplay.from_predictions([1.0, 2.0], y=["a", "b"], ax=right)
     assert by_estimator.ax_ is left
     assert by_scores.ax_ is right
     assert by_scores.figure_ is figure
