@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import replace
 from numbers import Integral, Real
@@ -172,21 +172,37 @@ class Blocks:
     estimator : BaseEstimator
         Has seen the first block.
     blocks : iterable of {array-like, sparse matrix}
+
+    Attributes
+    ----------
+    check : callable or None
+        Raises a ValueError for a table that may not be trained on.
+    is_sparse : bool or None
+        Form of the first block of all.
     """
 
     def __init__(self, estimator: BaseEstimator, blocks: Any):
         self.estimator = estimator
         self.blocks = blocks
+        self.check: Callable[[Any], None] | None = None
+        self.is_sparse: bool | None = None
 
     def __iter__(self) -> Iterator[Any]:
-        first_is_sparse = None
-        for block in self.blocks:
-            table = validate_table(self.estimator, block, reset=False, allow_nan=True)
-            first_is_sparse = sp.issparse(table) if first_is_sparse is None else first_is_sparse
-            if sp.issparse(table) != first_is_sparse:
-                raise ValueError("X gives sparse and dense blocks. Give all in one form.")
+        is_empty = True
+        for number, block in enumerate(self.blocks):
+            is_empty = False
+            try:
+                table = validate_table(self.estimator, block, reset=False, allow_nan=True)
+                if self.is_sparse is None:
+                    self.is_sparse = sp.issparse(table)
+                if sp.issparse(table) != self.is_sparse:
+                    raise ValueError("X gives sparse and dense blocks. Give all in one form.")
+                if self.check is not None:
+                    self.check(table)
+            except ValueError as error:
+                raise ValueError(f"Block {number} of X, counted from 0: {error}") from error
             yield table
-        if first_is_sparse is None:
+        if is_empty:
             raise ValueError(
                 "X gave no block when it was iterated over again. Pass an object whose __iter__ "
                 "begins anew at each call."
@@ -323,6 +339,10 @@ class NetworkEstimator(DocumentationLink, BaseEstimator, ABC):
                 "max_iter": max_iter,
             }
             | {f"the parameter {name}": value for name, value in self._task_parameters().items()}
+            | {
+                f"the name of feature {i}": name
+                for i, name in enumerate(getattr(self, "feature_names_in_", ()))
+            }
         )
         rng = check_random_state(self.random_state)
         seeds = [int(seed) for seed in rng.randint(np.iinfo(np.int32).max, size=2)]
@@ -339,12 +359,15 @@ class NetworkEstimator(DocumentationLink, BaseEstimator, ABC):
             # Made for all rows: a fraction, a code or a NaN may be only in those held out.
             model = ranks.from_first(lambda: self._initial_model(X, X_train, model_seed, resume))
             self._model_architecture = self._architecture()
-            tables = [X_train] if blocks is None else blocks
             if X_val is not None:
                 model.check(X_val)
+            tables: Iterable[Any] = [X_train]
+            if blocks is None:
+                model.check(X_train)
+            else:
+                tables, blocks.check = blocks, model.check
             n_rows = n_nonzero = 0
             for table in tables:
-                model.check(table)
                 n_rows += table.shape[0]
                 n_nonzero += table.nnz if sp.issparse(table) else int(np.count_nonzero(table))
             n_rows, n_nonzero = map(sum, zip(*ranks.gather((n_rows, n_nonzero)), strict=True))

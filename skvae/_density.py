@@ -43,6 +43,11 @@ N_REFINEMENT_STEPS = 2
 MIN_DRAWS_TO_REFINE = 50
 MIN_COMPONENTS_TO_REFINE = 8
 
+# Steps that it takes for a row with missing values, which the encoder reads badly: there are so
+# many ways for values to be missing. Their time grows with the cube of the latent dimensions.
+N_GAP_REFINEMENT_STEPS = 4
+MAX_COMPONENTS_TO_REFINE_GAPS = 64
+
 # Fewest training rows of which early_stopping="auto" holds some out; of real values, of which few
 # rows are learned by heart, fewer.
 MIN_ROWS_TO_HOLD_OUT = 50
@@ -78,6 +83,8 @@ def resolve_likelihood(likelihood: Any, X: Any) -> str | dict[str, list[int]]:
     resolved: dict[str, list[int]] = {}
     owner: dict[int, str] = {}
     for name, key in likelihood.items():
+        if key is None:
+            raise ValueError(f"likelihood gives no columns to {name!r}: None. Leave it out.")
         try:
             resolved[name] = sorted(column_indices(X, key))
         except (IndexError, TypeError, ValueError) as error:
@@ -87,9 +94,11 @@ def resolve_likelihood(likelihood: Any, X: Any) -> str | dict[str, list[int]]:
             ) from error
         for column in resolved[name]:
             if column in owner:
+                twice = f"to {owner[column]!r} and to {name!r}"
+                if owner[column] == name:
+                    twice = f"to {name!r} twice"
                 raise ValueError(
-                    f"likelihood gives column {column} to {owner[column]!r} and to {name!r}. "
-                    "Name each column once."
+                    f"likelihood gives column {column} {twice}. Name each column once."
                 )
             owner[column] = name
     return resolved
@@ -188,8 +197,10 @@ class VAEDensityEstimator(
     n_refinement_steps : int or "auto", default="auto"
         Natural-gradient steps that fit mean and covariance of q(z|x) to each row before it is
         scored, starting from the encoder's, on draws other than those that score it [5]_. "auto"
-        takes 2 where `n_importance_samples` is at least 400, and at least 50 times `n_components`,
-        so that most of the time goes to these draws, and otherwise none. Read when scoring.
+        takes 4 for a row with missing values, if there are at most 64 latent dimensions. For others
+        it takes 2 where `n_importance_samples` is at least 400, and at least 50 times
+        `n_components`, so that most of the time goes to these draws, and otherwise none. Read when
+        scoring.
     solver : {"adam", "sgd"}, default="adam"
         Optimiser; "sgd" is plain, without momentum.
     alpha : float, default=0.001
@@ -442,14 +453,18 @@ class VAEDensityEstimator(
             if X is None:
                 raise ValueError("X is an iterable of blocks without a single block.")
         table = validate_table(self, X, reset=not self._goes_on(partial), allow_nan=True)
-        self._column_likelihoods = resolve_likelihood(self.likelihood, X)
+        # Later rows may have other names and types, by which the columns were found.
+        known = vars(self).get("_likelihood_of_fit")
+        if not self._goes_on(partial) or self.likelihood is not known:
+            self._column_likelihoods = resolve_likelihood(self.likelihood, X)
+        self._likelihood_of_fit = self.likelihood
         X = table
         if X_val is not None:
             X_val = validate_table(self, X_val, reset=False, allow_nan=True)
         self._train(
             X,
             X_val,
-            hold_out=self._holds_out(X) and not partial and not in_parts,
+            hold_out=not partial and not in_parts and self._holds_out(X),
             partial=partial,
             blocks=blocks,
             checkpoint=checkpoint,
@@ -465,7 +480,7 @@ class VAEDensityEstimator(
         self.kl_curve_ = [kl for _, kl in terms]
 
     def _holds_out(self, X: Any) -> bool:
-        """Whether `early_stopping` holds out rows of X."""
+        """Whether `early_stopping` holds out rows of X, which is a new training table."""
         from ._torch.likelihoods import make_likelihood
 
         if self.early_stopping != "auto":
@@ -535,7 +550,13 @@ class VAEDensityEstimator(
             least = MIN_DRAWS_TO_REFINE * max(MIN_COMPONENTS_TO_REFINE, self._n_features_out)
             many = self.n_importance_samples >= least
             n_refinement_steps = N_REFINEMENT_STEPS if many else 0
-        options = ScoringOptions(self.n_importance_samples, n_refinement_steps, self.device)
+            refines_gaps = self._n_features_out <= MAX_COMPONENTS_TO_REFINE_GAPS
+            n_gap_refinement_steps = N_GAP_REFINEMENT_STEPS if refines_gaps else n_refinement_steps
+        else:
+            n_gap_refinement_steps = n_refinement_steps
+        options = ScoringOptions(
+            self.n_importance_samples, n_refinement_steps, n_gap_refinement_steps, self.device
+        )
         return replace(options, **changes)
 
     def score(self, X, y=None):

@@ -12,11 +12,6 @@ from ._base import restored_on_error, validate_numbers
 from ._compat import DocumentationLink, validate_params
 from ._density import VAEDensityEstimator, resolve_likelihood
 
-# Steps that fit q(z|x) to each row with missing values, which the encoder reads badly: there are so
-# many ways for values to be missing. Their time grows with the cube of the latent dimensions.
-N_REFINEMENT_STEPS = 4
-MAX_COMPONENTS_TO_REFINE = 64
-
 
 class VAEImputer(OneToOneFeatureMixin, TransformerMixin, DocumentationLink, BaseEstimator):
     """Fills in missing values (NaN) by their mean given the values that the row has.
@@ -249,11 +244,9 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, DocumentationLink, Base
         observed = np.where(self._without_values, np.nan, X)
         self.density_._model.check(observed)
         if rows.any():
-            refines = self.density_._n_features_out <= MAX_COMPONENTS_TO_REFINE
             means = self.density_._impute(
                 observed[rows],
                 n_importance_samples=self.n_importance_samples,
-                n_refinement_steps=N_REFINEMENT_STEPS if refines else 0,
                 device=self.device,
             )
             means[:, self._is_constant] = self._constants

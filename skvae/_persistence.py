@@ -384,6 +384,7 @@ def restore_density(node: Node) -> VAEDensityEstimator:
         check_likelihoods(likelihood, architecture.place("likelihood"))
     else:
         architecture.choice("likelihood", ["auto", *LIKELIHOODS])
+    estimator._likelihood_of_fit = estimator.likelihood
     estimator._model_architecture |= {
         "likelihood": likelihood,
         "autoregressive": architecture.choice("autoregressive", [False, True, "auto"]),

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from .._file import replaced
+from .device import plain_modes
 
 
 class Checkpoint:
@@ -37,8 +38,8 @@ class Checkpoint:
     ------
     ValueError
         If there is a file that is no checkpoint, or of another training.
-    FileNotFoundError
-        If there is no such folder.
+    FileNotFoundError, IsADirectoryError
+        If there is no such folder, or the path is one.
     """
 
     def __init__(self, path: str | os.PathLike[str], task: dict[str, Any]):
@@ -50,18 +51,25 @@ class Checkpoint:
             raise FileNotFoundError(
                 f"checkpoint={os.fspath(path)!r} cannot be saved: there is no such folder."
             )
+        if self.path.is_dir():
+            raise IsADirectoryError(
+                f"checkpoint={os.fspath(path)!r} is a folder. Give the name of a file in it."
+            )
         if not self.path.exists():
             return
         refusal = f"checkpoint={os.fspath(path)!r} is to be a training's state, but the file there"
         try:
-            state = torch.load(self.path, map_location="cpu", weights_only=True)
+            with plain_modes():
+                state = torch.load(self.path, map_location="cpu", weights_only=True)
         except (MemoryError, OSError):
             raise
         except Exception as error:  # of any kind: the loader trusts the bytes
             raise ValueError(f"{refusal} is not one. Name another, or remove it.") from error
-        if not isinstance(state, dict) or state.keys() != {"task", "training"}:
-            raise ValueError(f"{refusal} holds something else.")
-        self.task, self.training = state["task"], state["training"]
+        match state:
+            case {"task": {"seeds": _}, "training": {"network": _}}:
+                self.task, self.training = state["task"], state["training"]
+            case _:
+                raise ValueError(f"{refusal} holds something else.")
         different = [name for name in task if name != "seeds" and self.task.get(name) != task[name]]
         if task["random_state"] is not None and self.task["seeds"] != task["seeds"]:
             different.append("seeds")

@@ -40,6 +40,8 @@ class ScoringOptions:
 
     n_importance_samples: int = 1
     n_refinement_steps: int = 0
+    # Steps for rows with missing values, at least as many.
+    n_gap_refinement_steps: int = 0
     device: str = "cpu"
 
 
@@ -145,6 +147,10 @@ class DensityModel(Model):
     def start_from_factors(self, X: Table) -> None:
         """Let a new model start from factor analysis of the rows that it is to be trained on."""
         self.starts_fitted = start_from_factors(self.network, self.likelihood, X, self.generator)
+
+    @property
+    def anneals(self) -> bool:
+        return self.likelihood.anneals
 
     def check(self, X: Table) -> None:
         self.likelihood.check(X)
@@ -357,10 +363,15 @@ class DensityModel(Model):
         """Prepare a batch; its q(z|x), the encoder's or refined, its bounds, and draws' weights."""
         x = self._prepare(rows, network)
         q = encoded(network, self.likelihood, x)
-        if options.n_refinement_steps > 0:
-            # Other draws than those that score the rows.
-            others = elbo_noise(self.noise_seed + 1, network.n_components)
-            q = refine(network, self.likelihood, x, q, others, options.n_refinement_steps)
+        # Other draws than those that score the rows.
+        others = elbo_noise(self.noise_seed + 1, network.n_components)
+        n_steps = options.n_refinement_steps
+        if n_steps > 0:
+            q = refine(network, self.likelihood, x, q, others, n_steps)
+        n_more = options.n_gap_refinement_steps - n_steps
+        if n_more > 0 and isinstance(x, Tensor) and (gaps := x.isnan().any(-1)).any():
+            fitted = refine(network, self.likelihood, x[gaps], q.of(gaps), others, n_more)
+            q = q.put(gaps, fitted)
         importance_weighted = options.n_importance_samples > 1
         bound, weights = log_density(
             network, self.likelihood, x, q, noise, importance_weighted=importance_weighted

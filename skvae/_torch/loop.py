@@ -184,6 +184,24 @@ class Training:
         self.plateau.update(loss)
         self.best = copy.deepcopy(self.network.state_dict())
 
+    def end_epoch(
+        self,
+        terms: tuple[float, ...],
+        loss_of_validation_rows: Callable[[], float] | None,
+        epoch: int,
+    ) -> float:
+        """Record the losses of an epoch, and give the one that says whether to stop."""
+        loss = sum(terms)
+        self.check_finite(loss, epoch)
+        if loss_of_validation_rows is None:
+            self.history.terms.append(terms)
+            return loss
+        loss = self.validate(loss_of_validation_rows, epoch)
+        # Together, so that Ctrl-C does not part them.
+        self.history.terms.append(terms)
+        self.history.validation.append(loss)
+        return loss
+
     def validate(self, loss_of_validation_rows: Callable[[], float], epoch: int) -> float:
         """Loss of the validation rows with the moving average of the weights."""
         live = copy.deepcopy(self.network.state_dict())
@@ -191,7 +209,6 @@ class Training:
         self.network.load_state_dict(self.average)
         loss = loss_of_validation_rows()
         self.check_finite(loss, epoch)
-        self.history.validation.append(loss)
         if loss < self.plateau.best:
             self.best = self.average
         self.network.load_state_dict(live)
@@ -236,7 +253,8 @@ def train(
     and training goes on from the one that was saved before. Of several ranks the first one saves
     it, and all go on from it.
 
-    With `anneals` the terms are told which share of the epochs is over; otherwise 1.
+    With `anneals` the terms are told which share of the epochs is over, and all epochs are trained;
+    otherwise 1.
 
     Training stops on a plateau of the loss; with `validate`, on a plateau of what that returns when
     the network has the moving average of its weights, and the best average comes back: with
@@ -277,13 +295,10 @@ def train(
             terms = train_epoch(
                 row_losses, tables, optimizer, generator, batch_size, progress, ranks
             )
-            loss = sum(terms)
-            training.check_finite(loss, epoch)
-            training.history.terms.append(terms)
-            if validate is not None:
-                loss = training.validate(validate, epoch)
+            loss = training.end_epoch(terms, validate, epoch)
             bar.set_postfix(loss=f"{loss:.4g}")
-            training.plateau.update(loss)
+            if progress == 1:  # before, losses of two epochs are not of the same kind
+                training.plateau.update(loss)
             if checkpoint is not None:
                 checkpoint.save(training.state())
         if checkpoint is not None:

@@ -58,6 +58,11 @@ class Ranks:
         self.group = group
         self.rank, self.size = 0, 1
         if group is not None:
+            if not isinstance(group, dist.ProcessGroup):
+                raise TypeError(
+                    "process_group must be a group of torch.distributed that this process belongs "
+                    f"to, such as dist.group.WORLD after dist.init_process_group; got {group!r}."
+                )
             self.rank, self.size = dist.get_rank(group), dist.get_world_size(group)
 
     def gather(self, value: T) -> list[T]:
@@ -78,11 +83,12 @@ class Ranks:
     def refuse_different(self, facts: dict[str, Any]) -> None:
         """Raise a ValueError in all ranks that tells of a fact that is not the same in all."""
         for rank, others in enumerate(self.gather(facts)):
-            for name, value in facts.items():
-                if others[name] != value:
+            for name in facts | others:
+                mine, theirs = facts.get(name), others.get(name)
+                if mine != theirs:
                     raise ValueError(
                         f"The processes of process_group cannot train one model, because {name} "
-                        f"differs: {value} in rank {self.rank}, {others[name]} in rank {rank}."
+                        f"differs: {mine} in rank {self.rank}, {theirs} in rank {rank}."
                     )
 
     def deal(self, tables: Iterable[Table]) -> Iterator[tuple[Table, int, int]]:

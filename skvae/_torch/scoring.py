@@ -54,6 +54,19 @@ class Posterior(NamedTuple):
             return self.mean + self.scale * noise
         return self.mean + torch.einsum("nij,knj->kni", self.scale, noise)
 
+    def full(self) -> Posterior:
+        """The same with matrices for its scale."""
+        return self if self.scale.ndim == 3 else self._replace(scale=torch.diag_embed(self.scale))
+
+    def of(self, rows: Tensor) -> Posterior:
+        """That of the rows in a mask."""
+        return Posterior(*(part[rows] for part in self))
+
+    def put(self, rows: Tensor, others: Posterior) -> Posterior:
+        """The same, but for the rows in a mask."""
+        masks = zip(self.full(), others.full(), strict=True)
+        return Posterior(*(part.index_put((rows,), other) for part, other in masks))
+
 
 class Fit(NamedTuple):
     """How well q(z|x) fits each row, and where it would fit better.
@@ -177,7 +190,7 @@ def refine(
     def choose(chosen: Tensor, a: Tensor, b: Tensor) -> Tensor:
         return torch.where(chosen.view(-1, *[1] * (a.ndim - 1)), a, b)
 
-    q = q._replace(scale=torch.diag_embed(q.scale))
+    q = q.full()
     fit = fit_of(network, likelihood, x, q, noise)
     rate = torch.ones_like(fit.elbo)
     for _ in range(n_steps):

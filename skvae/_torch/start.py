@@ -39,14 +39,16 @@ def start_from_factors(
     network: VAE, likelihood: Likelihood, X: Table, generator: Generator
 ) -> bool:
     """Let a new network start from factor analysis of real values and counts, if it can."""
-    linear = likelihood.linear_columns(X)
-    n_columns = sum(len(part.columns) for part in linear)
-    n_factors = min(most_factors(network), n_columns, MAX_FACTORS)
-    if n_factors == 0 or n_columns > MAX_COLUMNS or X.shape[1] > MAX_TABLE_COLUMNS:
+    if most_factors(network) == 0 or X.shape[1] > MAX_TABLE_COLUMNS:
         return False
     is_sample = X.shape[0] > MAX_ROWS
     if is_sample:
         X = X[torch.randperm(X.shape[0], generator=generator)[:MAX_ROWS].numpy()]
+    linear = likelihood.linear_columns(X)
+    n_columns = sum(len(part.columns) for part in linear)
+    n_factors = min(most_factors(network), n_columns, MAX_FACTORS)
+    if n_factors == 0 or n_columns > MAX_COLUMNS:
+        return False
     values = torch.cat(
         [standardised(likelihood, rows, linear) for rows in blocks(X, rows_per_block(X.shape[1]))]
     )

@@ -22,6 +22,7 @@ from .likelihoods import (
     LIKELIHOODS,
     Bernoulli,
     Categorical,
+    ContaminatedGaussian,
     Gaussian,
     LenientBernoulli,
     Likelihood,
@@ -178,6 +179,8 @@ def describe_likelihood(likelihood: Likelihood, arrays: Arrays) -> list[dict[str
                 own["n_codes"] = np.array([len(codes) for codes in part.codes_])
             case Gaussian():
                 own["location"], own["scale"] = part.location_.numpy(), part.scale_.numpy()
+                if isinstance(part, ContaminatedGaussian):
+                    own["spread"] = part.spread_.numpy()
             case Poisson() | NegativeBinomial() | Multinomial():
                 own["means"] = part.means_.numpy()
         if isinstance(part, LenientBernoulli | Categorical):
@@ -226,6 +229,8 @@ def restore_part(part: Likelihood, node: Node, n_columns: int) -> None:
         case Gaussian():
             part.location_ = column_values("location", -math.inf, math.inf)
             part.scale_ = column_values("scale", SMALLEST, math.inf)
+            if isinstance(part, ContaminatedGaussian):
+                part.spread_ = column_values("spread", part.SPREAD, math.inf)
         case Poisson() | NegativeBinomial() | Multinomial():
             part.means_ = column_values("means", SMALLEST, MAX_COUNT + 1)
     if isinstance(part, LenientBernoulli | Categorical):

@@ -20,16 +20,17 @@ from .gaussian import Gaussian, log_normal
 class ContaminatedGaussian(Gaussian):
     """Real values, a small share of which comes from a wide Gaussian, whatever z is.
 
-    In standardised units p(x|z) = (1 - e) N(x; mean, variance) + e N(x; 0, `SPREAD`^2) with the
+    In standardised units p(x|z) = (1 - e) N(x; mean, variance) + e N(x; 0, spread^2) with the
     share e = `SHARE` (Tukey, 1960; in a VAE, Eduardo et al., 2020). A value that does not fit is
-    then improbable only so far, and cannot bend the network.
+    then improbable only so far, and cannot bend the network. The spread is `SPREAD`, or so many
+    times a tenth of the column's standard deviation, where a few values are that far away.
 
     Columns are standardised by the mean and the standard deviation of their values without the
     share `TRIMMED` at either end, the latter in proportion to a normal distribution's (Huber,
     1981): a few that are far away would make all others look alike. A scale is at most the standard
-    deviation of all values, and at least its `MIN_SCALE`-fold. Of a column whose middle half is one
-    value the ends are all there is, and all values count. The encoder reads a far value as
-    `MAX_INPUT` away, lest it send the code of its row where no row has been.
+    deviation of all values, and at least its `MIN_SCALE`-fold, which float32 can take. Of a column
+    whose middle half is one value the ends are all there is, and all values count. The encoder
+    reads a far value as `MAX_INPUT` away, lest it send the code of its row where no row has been.
 
     Annealed training starts from `FIRST_SHARE`, and the logarithm of the share comes down evenly.
     So the network first learns what most values have in common, and that stays.
@@ -40,7 +41,7 @@ class ContaminatedGaussian(Gaussian):
     FIRST_SHARE = 0.5
     SPREAD = 2.0
     TRIMMED = 0.01
-    MIN_SCALE = 0.1
+    MIN_SCALE = 1e-6
     MAX_INPUT = 5.0
 
     share = SHARE
@@ -68,12 +69,18 @@ class ContaminatedGaussian(Gaussian):
                 scale[j] = np.clip(
                     values.std() / of_normal, self.MIN_SCALE * deviation[j], deviation[j]
                 )
+        shares = np.divide(deviation, scale, out=np.ones_like(scale), where=scale > 0)
+        self.spread_ = torch.from_numpy(self.SPREAD * np.maximum(1, shares / 10))
         return location, scale
 
     def inputs(self, x: Batch) -> Batch:
         inputs = super().inputs(x)
         assert isinstance(inputs, Tensor)
         return inputs.clamp(-self.MAX_INPUT, self.MAX_INPUT)
+
+    @property
+    def anneals(self) -> bool:
+        return True
 
     def in_training(self, progress: float) -> ContaminatedGaussian:
         likelihood = copy.copy(self)
@@ -82,7 +89,7 @@ class ContaminatedGaussian(Gaussian):
 
     def log_density(self, outputs: Sequence[Tensor], x: Tensor) -> Tensor:
         own = super().log_density(outputs, x) + math.log1p(-self.share)
-        wide = log_normal(x, 0.0, x.new_tensor(self.SPREAD**2)) + math.log(self.share)
+        wide = log_normal(x, 0.0, self.spread_.to(x) ** 2) + math.log(self.share)
         return torch.logaddexp(own, wide)
 
     def mean(self, outputs: Sequence[Tensor]) -> Tensor:
@@ -90,6 +97,7 @@ class ContaminatedGaussian(Gaussian):
 
     def sample(self, outputs: Sequence[Tensor], generator: Generator) -> Tensor:
         drawn = super().sample(outputs, generator)
-        wide = self.SPREAD * torch.randn(drawn.shape, generator=generator, dtype=drawn.dtype)
+        wide = torch.randn(drawn.shape, generator=generator, dtype=drawn.dtype)
         is_wide = torch.rand(drawn.shape, generator=generator, dtype=drawn.dtype) < self.share
-        return torch.where(is_wide, wide * self.scale_ + self.location_, drawn)
+        wide = wide * self.spread_ * self.scale_ + self.location_
+        return torch.where(is_wide, wide, drawn)

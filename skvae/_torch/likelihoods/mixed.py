@@ -69,6 +69,10 @@ class Mixed(Likelihood):
         ]
         return [bias for outputs in biases for bias in outputs]
 
+    @property
+    def anneals(self) -> bool:
+        return any(part.anneals for part in self.parts)
+
     def in_training(self, progress: float) -> Mixed:
         likelihood = copy.copy(self)
         likelihood.parts = [part.in_training(progress) for part in self.parts]
