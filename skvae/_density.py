@@ -146,14 +146,16 @@ class VAEDensityEstimator(
           the column; so is a 2 later in a table of nothing but 0 and 1.
         - "gaussian": real values, with a mean and a variance for each row and feature. Columns are
           standardised inside; the density is in the units of X. In standardised units the variance
-          is at least 0.001.
+          is at least 0.0001.
         - "contaminated_gaussian": the same, but a hundredth of the values comes from a normal
-          distribution of twice the column's standard deviation, whatever z is [8]_. So a value that
+          distribution of twice the column's scale, or more, whatever z is [8]_. So a value that
           does not fit makes a row improbable only so far, and does not bend the network. Columns
           are standardised by what is left of them without a hundredth at either end, and the
           encoder reads no value as further than 5 from their middle. Where no rows are held out
           `fit` starts from half of the values, and comes down to a hundredth in the last of
-          `max_iter` epochs. Scores are of a hundredth, whenever it stops.
+          `max_iter` epochs, all of which it trains, whatever `tol` says. Where a column has the
+          same value in most rows, the other values may all be taken for contaminated: prefer
+          "gaussian", or two columns, whether it is that value and how much it is otherwise.
         - "poisson": counts, integers from 0 to 1e8, whose variance is their mean.
         - "negative_binomial": counts whose variance m + m² / r is larger than their mean m.
         - "multinomial": a row's counts given their sum, of which it says nothing. An empty row

@@ -28,7 +28,7 @@ class Gaussian(Likelihood):
 
     name = "gaussian"
     n_outputs = 2
-    MIN_VARIANCE = 1e-3
+    MIN_VARIANCE = 1e-4
 
     def check(self, X: Table) -> None:
         """Accept any finite value."""
