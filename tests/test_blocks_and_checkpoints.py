@@ -1,6 +1,7 @@
 """Training on more than fits in memory, and after a kill."""
 
 import copy
+import io
 import os
 import signal
 import subprocess
@@ -356,7 +357,23 @@ def test_refuses_the_checkpoint_of_other_validation_rows(tmp_path, monkeypatch):
         )
 
 
-@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04 neither"])
+def saved_by_torch(content):
+    file = io.BytesIO()
+    torch.save(content, file)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"not a checkpoint",
+        b"PK\x03\x04 neither",
+        saved_by_torch([1]),
+        saved_by_torch({"task": 3, "training": {}}),
+        saved_by_torch({"task": {}, "training": {"network": {}}}),
+    ],
+)
 def test_refuses_a_file_that_is_no_checkpoint(content, tmp_path):
     checkpoint = tmp_path / "training"
     checkpoint.write_bytes(content)
@@ -394,3 +411,82 @@ def test_an_interrupted_fit_keeps_its_checkpoint(tmp_path, monkeypatch):
     assert early.n_iter_ == 2
     again = VAEDensityEstimator(**OPTIONS).fit(X, checkpoint=checkpoint)
     assert_same_fit(again, VAEDensityEstimator(**OPTIONS).fit(X))
+
+
+def test_epochs_without_improvement_before_a_kill_count(tmp_path, monkeypatch):
+    options = {"tol": 1e3, "n_iter_no_change": 3, "early_stopping": False}
+    interrupted_fit(tmp_path / "training", monkeypatch, **options)
+    density = VAEDensityEstimator(**OPTIONS, **options)
+    density.fit(made_up_rows(), checkpoint=tmp_path / "training")
+    assert density.n_iter_ == VAEDensityEstimator(**OPTIONS, **options).fit(made_up_rows()).n_iter_
+
+
+@pytest.mark.parametrize("kind", ["binary", "real", "with gaps"])
+def test_the_best_weights_may_be_from_before_a_kill(kind, tmp_path, monkeypatch):
+    rng = np.random.RandomState(0)
+    if kind == "binary":
+        # The better the rows are known, the worse these are.
+        halves = (np.arange(12) < 6) == (rng.uniform(size=(240, 1)) < 0.5)
+        X = (halves ^ (rng.uniform(size=halves.shape) < 0.1)).astype(float)
+        X_val = np.tile([[1.0, 0.0] * 6, [0.0, 1.0] * 6], (20, 1))
+    else:
+        # The start is nearly exact, and long steps lead away from it.
+        X = rng.normal(size=(280, 2)) @ rng.normal(size=(2, 6)) + 0.3 * rng.normal(size=(280, 6))
+        X, X_val = X[:240], X[240:]
+        if kind == "with gaps":
+            X[::3, 1] = np.nan
+    options = OPTIONS | {"learning_rate_init": 0.05}
+    n_epochs = []
+
+    def end_in_the_fourth_epoch(*arguments):
+        n_epochs.append(1)
+        if len(n_epochs) == 4:
+            raise SystemExit
+        return train_epoch(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("skvae._torch.loop.train_epoch", end_in_the_fourth_epoch)
+        with pytest.raises(SystemExit):
+            VAEDensityEstimator(**options).fit(X, X_val=X_val, checkpoint=tmp_path / "training")
+    again = VAEDensityEstimator(**options).fit(X, X_val=X_val, checkpoint=tmp_path / "training")
+    straight = VAEDensityEstimator(**options).fit(X, X_val=X_val)
+    if kind == "binary":
+        assert np.argmin(straight.validation_loss_curve_) < 3
+    assert_same_fit(again, straight)
+
+
+def test_a_checkpoint_is_gone_on_from_in_inference_mode(tmp_path, monkeypatch):
+    interrupted_fit(tmp_path / "training", monkeypatch)
+    with torch.inference_mode():
+        again = VAEDensityEstimator(**OPTIONS).fit(made_up_rows(), checkpoint=tmp_path / "training")
+    assert_same_fit(again, VAEDensityEstimator(**OPTIONS).fit(made_up_rows()))
+
+
+def test_a_folder_is_no_checkpoint(tmp_path):
+    with pytest.raises(IsADirectoryError, match="checkpoint=.* is a folder"):
+        VAEDensityEstimator(**OPTIONS).fit(made_up_rows(), checkpoint=tmp_path)
+
+
+class Changing:
+    """Blocks of which one is another in the third pass."""
+
+    def __init__(self, change):
+        self.change, self.n_passes = change, 0
+
+    def __iter__(self):
+        self.n_passes += 1
+        X = made_up_rows()
+        return iter([X, self.change(X) if self.n_passes == 3 else X])
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (lambda X: 2 * X, "Block 1 of X.*has 2"),
+        (lambda X: X.toarray(), "Block 1 of X.*sparse and dense"),
+        (lambda X: X[:, :5], "Block 1 of X.*5 features"),
+    ],
+)
+def test_every_pass_over_blocks_is_checked(change, match):
+    with pytest.raises(ValueError, match=match):
+        VAEDensityEstimator(**OPTIONS, n_negative_samples=3).fit(Changing(change))

@@ -294,3 +294,15 @@ def test_real_messages_have_a_cluster_of_spam_and_real_ham_has_none(seed, shared
     assert is_spam[flagged].mean() > 0.93
     assert flagged[is_spam].mean() > 0.7
     assert find_minority_cluster(vectorizer.fit_transform(messages[~is_spam]), seed) is None
+
+
+def test_a_kind_of_very_few_long_rows_is_no_cluster():
+    rng = np.random.RandomState(0)
+    rates = np.tile([0.5, 0.05], 300)
+
+    def table(n_rare):
+        rare = np.arange(100)[:, None] < n_rare
+        return (rng.uniform(size=(100, 600)) < np.where(rare, rates[::-1], rates)).astype(float)
+
+    assert find_minority_cluster(table(20), 0).share == pytest.approx(0.2, abs=0.01)
+    assert find_minority_cluster(table(8), 0) is None

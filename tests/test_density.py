@@ -4,12 +4,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
-from scipy.stats import norm
+from scipy.stats import multivariate_normal, norm
+from sklearn.compose import make_column_selector
 from sklearn.model_selection import GridSearchCV
 
 from skvae import VAEDensityEstimator, VAEImputer, VAEOutlierDetector
 from skvae._torch import model
 from skvae._torch.density_model import DensityModel
+from skvae._torch.loop import Training
+from skvae._torch.networks import Autoregression
 
 QUICK = {"max_iter": 3, "random_state": 0}
 
@@ -484,3 +487,104 @@ def test_refined_contributions_add_up(binary_rows):
     parts = density._feature_contributions(binary_rows)
     total = parts.baseline + parts.contributions.sum(axis=1) + parts.latent
     np.testing.assert_allclose(total, density.score_samples(binary_rows), atol=1e-9)
+
+
+def test_chunks_count_together_in_what_chance_makes_of_a_weight(monkeypatch):
+    thresholds = []
+    monkeypatch.setattr(Autoregression, "shrink", lambda self, by: thresholds.append(by))
+    X = np.random.RandomState(0).uniform(size=(256, 5)) < 0.5
+    density = VAEDensityEstimator(autoregressive=True, learning_rate_init=0.01, random_state=0)
+    for _ in range(2):
+        density.partial_fit(X)
+    expected = 0.01 * np.sqrt(128 / np.array([256, 256, 512, 512]))
+    np.testing.assert_allclose(thresholds, expected)
+
+
+def test_rows_of_another_block_are_validated_with_other_draws():
+    X = (np.random.RandomState(0).uniform(size=(512, 6)) < 0.5).astype(float)
+    options = {"max_iter": 1, "early_stopping": False, "random_state": 0}
+    model = VAEDensityEstimator(2, **options).fit(X)._model
+    first, second = (model.make_validation_loss(X, n_before)() for n_before in (0, 512))
+    assert abs(first - second) > 1e-6
+    twice = model.make_validation_loss(np.concatenate([X, X]), 0)()
+    assert twice == pytest.approx((first + second) / 2, abs=1e-9)
+
+
+def test_a_warm_start_keeps_the_best_weights_there_have_been(real_rows):
+    options = {"early_stopping": True, "warm_start": True, "random_state": 0}
+    density = VAEDensityEstimator(max_iter=20, **options).fit(real_rows)
+    before = density.score_samples(real_rows)
+    density.set_params(max_iter=2, learning_rate_init=0.5).fit(real_rows)
+    assert min(density.validation_loss_curve_[20:]) > min(density.validation_loss_curve_[:20])
+    np.testing.assert_array_equal(density.score_samples(real_rows), before)
+
+
+def test_no_plateau_ends_the_annealing(real_rows):
+    options = {"early_stopping": False, "tol": 1e3, "n_iter_no_change": 1, "random_state": 0}
+    for likelihood, n_iter in (("contaminated_gaussian", 12), ("gaussian", 2)):
+        density = VAEDensityEstimator(likelihood=likelihood, max_iter=12, **options).fit(real_rows)
+        assert density.n_iter_ == n_iter
+
+
+def test_ctrl_c_during_validation_leaves_curves_of_one_length(real_rows, monkeypatch):
+    validate = Training.validate
+
+    def interrupted(self, loss, epoch):
+        if epoch == 3:
+            raise KeyboardInterrupt
+        return validate(self, loss, epoch)
+
+    monkeypatch.setattr(Training, "validate", interrupted)
+    density = VAEDensityEstimator(early_stopping=True, random_state=0)
+    with pytest.warns(UserWarning, match="interrupted in epoch 3"):
+        density.fit(real_rows)
+    assert len(density.loss_curve_) == len(density.validation_loss_curve_) == density.n_iter_ == 2
+
+
+def test_columns_of_a_likelihood_are_those_of_the_first_chunk():
+    rng = np.random.RandomState(0)
+    frame = pd.DataFrame({"code": rng.randint(0, 3, 60), "x": rng.randn(60)})
+    gaps = frame.astype({"code": float})
+    gaps.loc[0, "code"] = np.nan
+    integers = make_column_selector(dtype_include="int")
+    density = VAEDensityEstimator(likelihood={"categorical": integers}, random_state=0)
+    density.partial_fit(frame).partial_fit(gaps)
+    np.testing.assert_array_equal(density.likelihood_["categorical"], [0])
+    with pytest.warns(UserWarning, match="X does not have valid feature names"):
+        density.partial_fit(frame.to_numpy())
+    with pytest.raises(ValueError, match="was made with likelihood="):
+        density.set_params(likelihood={"categorical": [1]}).partial_fit(abs(frame).round())
+
+
+@pytest.mark.parametrize("kind", [VAEDensityEstimator, VAEOutlierDetector])
+def test_rows_with_a_gap_have_their_density_where_training_rows_have_none(kind):
+    rng = np.random.RandomState(0)
+    loadings = rng.randn(3, 8)
+    covariance = loadings.T @ loadings + 0.05 * np.eye(8)
+    X, rows = (rng.multivariate_normal(np.zeros(8), covariance, n) for n in (1000, 200))
+    model = kind(max_iter=60, likelihood="gaussian", init="factor_analysis", random_state=0).fit(X)
+    for n_missing in (1, 2, 4):
+        gaps = rows.copy()
+        gaps[:, :n_missing] = np.nan
+        kept = slice(n_missing, None)
+        exact = multivariate_normal(np.zeros(8 - n_missing), covariance[kept, kept])
+        expected = exact.logpdf(rows[:, kept]).mean()
+        assert model.score_samples(gaps).mean() == pytest.approx(expected, abs=1.2)
+        # Whatever stands beside it, a row has one score.
+        mixed = np.where(np.arange(200)[:, None] % 2, gaps, rows)
+        np.testing.assert_allclose(
+            model.score_samples(mixed)[1::2], model.score_samples(gaps)[1::2], rtol=1e-11
+        )
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "match"),
+    [
+        ({"poisson": None}, "no columns to 'poisson': None"),
+        ({"poisson": [0, 0]}, "gives column 0 to 'poisson' twice"),
+        ({"poisson": [0], "gaussian": [0]}, "gives column 0 to 'poisson' and to 'gaussian'"),
+    ],
+)
+def test_columns_that_are_none_or_named_twice_are_refused(likelihood, match, binary_rows):
+    with pytest.raises(ValueError, match=match):
+        VAEDensityEstimator(likelihood=likelihood).fit(binary_rows)

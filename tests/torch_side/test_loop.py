@@ -195,3 +195,10 @@ def test_decay_of_variances_is_faster():
     # Where the state of an optimiser of before was kept, it is by these places.
     places = [p for group in optimizer.param_groups for p in group["params"]]
     assert [id(p) for p in places[:3]] == [id(layer.weight) for layer in (mean, variance, last)]
+
+
+def test_a_loss_that_falls_by_just_tol_has_not_stalled():
+    plateau = Plateau(tol=0.5, patience=2)
+    for loss in (2.0, 1.5, 1.0):
+        plateau.update(loss)
+        assert plateau.n_stalled == 0

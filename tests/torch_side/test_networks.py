@@ -149,3 +149,12 @@ def test_learned_prior_begins_near_a_standard_normal_one():
     distribution = as_distribution(prior)
     torch.testing.assert_close(distribution.mean, torch.zeros(2), rtol=0, atol=0.1)
     torch.testing.assert_close(distribution.variance, torch.ones(2), rtol=0, atol=0.1)
+
+
+def test_narrowest_component_of_the_prior_is_as_wide_as_allowed():
+    prior = MixturePrior(4, 3, torch.Generator().manual_seed(0)).double()
+    with torch.no_grad():
+        prior.log_variance[0] = -20
+    z = prior.mean.detach()
+    expected = as_distribution(prior).log_prob(z) + 3 / 2 * np.log(2 * np.pi)
+    torch.testing.assert_close(prior(z), expected, rtol=0, atol=1e-9)

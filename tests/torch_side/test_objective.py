@@ -10,8 +10,14 @@ from torch.distributions import kl_divergence as torch_kl
 
 from skvae import VAEDensityEstimator
 from skvae._torch.density_model import DensityModel
-from skvae._torch.objective import importance_weighted_terms, kl_divergence, squared_error
+from skvae._torch.objective import (
+    divergence,
+    importance_weighted_terms,
+    kl_divergence,
+    squared_error,
+)
 from skvae._torch.ranks import Noise
+from skvae._torch.scoring import elbo_noise
 from skvae._torch.sparse import as_batch
 
 
@@ -166,3 +172,26 @@ def test_many_training_draws_fit_a_better_density(binary_rows):
         for n_training_draws in (1, 16)
     ]
     assert scores[1] > scores[0] + 0.05
+
+
+def test_divergence_from_a_mixture_that_is_standard_normal_is_the_closed_form():
+    model = DensityModel(
+        np.eye(6),
+        likelihood="bernoulli",
+        autoregressive=False,
+        n_components=3,
+        n_prior_components=2,
+        hidden_layer_sizes=(4,),
+        activation="tanh",
+        seed=0,
+    )
+    prior = model.network.double().prior
+    with torch.no_grad():
+        prior.mean.zero_()
+        prior.log_variance.zero_()
+    generator = torch.Generator().manual_seed(0)
+    mean, log_variance = torch.randn(2, 5, 3, generator=generator, dtype=torch.float64)
+    # Draws with mean 0 and covariance I make the estimate exact.
+    z = mean + (log_variance / 2).exp() * elbo_noise(0, 3)[:, None]
+    found = divergence(model.network, mean, log_variance, z)
+    torch.testing.assert_close(found, kl_divergence(mean, log_variance))

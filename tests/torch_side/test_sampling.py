@@ -281,3 +281,17 @@ def test_auto_samples_the_zeros_of_a_large_vocabulary(monkeypatch):
     )
     np.testing.assert_array_equal(auto, drawn)
     assert (auto != every).any()
+
+
+def test_adam_scales_a_row_by_its_gradients_over_all_steps():
+    # Zero in all steps but a share s of them, its root mean square is sqrt(s) times its own.
+    _, _, training, _ = made("bernoulli", solver="adam")
+    for part in (training.inputs[0], training.outputs[0]):
+        columns = part.share.argsort()[[0, 3]]
+        share = part.share[columns]
+        assert (share < 0.95).all()
+        for _ in range(3):
+            gradient = torch.full_like(part.whole.detach()[columns], -0.25)
+            direction = training._adam_direction(part, columns, gradient)
+            expected = -share.rsqrt()[:, None].expand_as(direction)
+            torch.testing.assert_close(direction, expected.to(direction))
