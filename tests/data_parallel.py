@@ -6,6 +6,7 @@ from pathlib import Path
 from unittest import mock
 
 import numpy as np
+import pandas as pd
 import scipy.sparse as sp
 import torch.distributed as dist
 import torch.distributed.nn  # noqa: F401
@@ -88,6 +89,13 @@ def fit(case, **options):
     return density.fit(**arguments(case, shard(case)), process_group=dist.group.WORLD)
 
 
+def fit_names(names):
+    """Fit of rows whose columns have these names, or none."""
+    X = table("real values")[:, :3]
+    X = X if names is None else pd.DataFrame(X, columns=list(names))
+    return VAEDensityEstimator(**OPTIONS).fit(X, process_group=dist.group.WORLD)
+
+
 def outcome(function):
     """The message of the ValueError that a function raises."""
     try:
@@ -129,6 +137,8 @@ def main(folder):
         "sample": outcome(lambda: fit("", n_negative_samples=3)),
         "parameter": outcome(lambda: fit("", n_components=2 + rank)),
         "hold out": outcome(lambda: fit("", early_stopping=True)),
+        "names": outcome(lambda: fit_names(("abc", "acb")[rank])),
+        "no names": outcome(lambda: fit_names(("abc", None)[rank])),
         "diverged": outcome(lambda: fit("", learning_rate_init=1e300, solver="sgd")),
     }
     np.save(folder / f"{rank}.npy", found)

@@ -70,7 +70,15 @@ def test_all_processes_refuse_what_one_cannot_do(found):
         assert "several processes train together" in rank["errors"]["sample"]
         assert "because the parameter n_components differs: " in rank["errors"]["parameter"]
         assert "X_val" in rank["errors"]["hold out"]
+        assert "because the name of feature 1 differs: " in rank["errors"]["names"]
+        assert "because the name of feature 0 differs: " in rank["errors"]["no names"]
         assert "not finite in epoch" in rank["errors"]["diverged"]
+
+
+@pytest.mark.parametrize("group", ["gloo", object()])
+def test_what_is_no_group_of_this_process_is_refused(group):
+    with pytest.raises(TypeError, match="process_group must be a group"):
+        VAEDensityEstimator().fit(np.eye(4), process_group=group)
 
 
 def test_noise_of_some_rows_is_that_of_all():
