@@ -441,8 +441,12 @@ class NetworkEstimator(DocumentationLink, BaseEstimator, ABC):
         self.loss_curve_ = [sum(terms) for terms in model.history.terms]
         self.validation_loss_curve_ = list(model.history.validation)
 
+    def _n_held_out(self, X: Any) -> int:
+        """Number of rows to hold out of X."""
+        return max(1, round(self.validation_fraction * X.shape[0]))
+
     def _split(self, X: Any, seed: int) -> list[Any]:
-        n_val = max(1, round(self.validation_fraction * X.shape[0]))
+        n_val = self._n_held_out(X)
         if n_val >= X.shape[0]:
             raise ValueError(
                 f"early_stopping={self.early_stopping!r} with "

@@ -53,6 +53,11 @@ MAX_COMPONENTS_TO_REFINE_GAPS = 64
 MIN_ROWS_TO_HOLD_OUT = 50
 MIN_REAL_ROWS_TO_HOLD_OUT = 20
 
+# Values, zeros among them, that it holds out at most, which are all looked at in each epoch, unless
+# they are in so few rows.
+MAX_VALUES_HELD_OUT = 10_000_000
+MIN_ROWS_HELD_OUT = 100
+
 LIKELIHOODS = (
     "bernoulli",
     "categorical",
@@ -224,8 +229,10 @@ class VAEDensityEstimator(
     early_stopping : bool or "auto", default="auto"
         Hold out `validation_fraction` of the rows, stop on minus their importance-weighted bound
         with 8 draws instead of the loss of the training rows, and keep the best moving average of
-        the weights over about five epochs; if none is better, what "factor_analysis" gave. "auto"
-        does so with at least 50 rows, or 20 if there are columns of real values.
+        the weights over about five epochs; if none is better, what the training began with, where
+        that was fitted to the rows before. "auto" does so with at least 50 rows, or 20 if there
+        are columns of real values, and holds out no more than ten million values, zeros among them,
+        or 100 rows where these have more.
     validation_fraction : float, default=0.1
         Share of rows held out by `early_stopping`.
     warm_start : bool, default=False
@@ -490,6 +497,12 @@ class VAEDensityEstimator(
         if not MIN_REAL_ROWS_TO_HOLD_OUT <= X.shape[0] < MIN_ROWS_TO_HOLD_OUT:
             return bool(X.shape[0] >= MIN_ROWS_TO_HOLD_OUT)
         return has_real_values(make_likelihood(self._column_likelihoods, X).describe())
+
+    def _n_held_out(self, X: Any) -> int:
+        n_rows = super()._n_held_out(X)
+        if self.early_stopping != "auto":
+            return n_rows
+        return min(n_rows, max(MIN_ROWS_HELD_OUT, MAX_VALUES_HELD_OUT // X.shape[1]))
 
     def _architecture(self) -> dict[str, Any]:
         auto = self.autoregressive == "auto"
