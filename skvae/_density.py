@@ -6,7 +6,7 @@ import reprlib
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
-from numbers import Integral
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -151,16 +151,17 @@ class VAEDensityEstimator(
         - "bernoulli": 0, 1, or a probability in between. Any other value is a ValueError that names
           the column; so is a 2 later in a table of nothing but 0 and 1.
         - "gaussian": real values, with a mean and a variance for each row and feature. Columns are
-          standardised inside; the density is in the units of X. In standardised units the variance
-          is at least 0.0001.
+          standardised inside; the density is in the units of X. The variance is at least
+          `reg_covar`.
         - "contaminated_gaussian": the same, but a hundredth of the values comes from a normal
           distribution of twice the column's scale, or more, whatever z is [8]_. So a value that
           does not fit makes a row improbable only so far, and does not bend the network. Columns
           are standardised by what is left of them without a hundredth at either end, and the
           encoder reads no value as further than 5 from their middle. Where no rows are held out
           `fit` starts from half of the values, and comes down to a hundredth in the last of
-          `max_iter` epochs, all of which it trains, whatever `tol` says. Where a column has the
-          same value in most rows, the other values may all be taken for contaminated: prefer
+          `max_iter` epochs. Scores are of a hundredth, whenever it stops: with more epochs raise
+          `n_iter_no_change` too, since the loss may rise while the share falls. Where a column has
+          the same value in most rows, the other values may all be taken for contaminated: prefer
           "gaussian", or two columns, whether it is that value and how much it is otherwise.
         - "poisson": counts, integers from 0 to 1e8, whose variance is their mean.
         - "negative_binomial": counts whose variance m + m² / r is larger than their mean m; r is at
@@ -191,6 +192,9 @@ class VAEDensityEstimator(
         Draws of z for each row in a training step. 1 trains on the ELBO; more, on the
         importance-weighted bound [2]_ with doubly reparameterised gradients [4]_: a better density,
         for a time that grows with it.
+    reg_covar : float, default=1e-4
+        Smallest variance of a real value given z, in units of its column's, in (0, 1). A smaller
+        one is for columns that others tell almost exactly, a larger one makes a coarser density.
     n_negative_samples : int, "auto" or None, default="auto"
         Features without an entry in the batch whose zeros count in a training step, drawn at
         random: the bound and its gradient are estimated without bias [6]_, and a step costs what
@@ -312,6 +316,7 @@ class VAEDensityEstimator(
         "n_components": [Interval(Integral, 1, MAX_COMPONENTS, closed="both")],
         "n_prior_components": [POSITIVE],
         "n_training_draws": [POSITIVE],
+        "reg_covar": [Interval(Real, 0, 1, closed="neither")],
         "n_negative_samples": [POSITIVE, StrOptions({"auto"}), None],
         "n_importance_samples": [POSITIVE],
         "n_refinement_steps": [
@@ -331,6 +336,7 @@ class VAEDensityEstimator(
         autoregressive="auto",
         n_prior_components=1,
         n_training_draws=1,
+        reg_covar=1e-4,
         n_negative_samples="auto",
         n_importance_samples=1,
         n_refinement_steps="auto",
@@ -356,6 +362,7 @@ class VAEDensityEstimator(
         self.autoregressive = autoregressive
         self.n_prior_components = n_prior_components
         self.n_training_draws = n_training_draws
+        self.reg_covar = reg_covar
         self.n_negative_samples = n_negative_samples
         self.n_importance_samples = n_importance_samples
         self.n_refinement_steps = n_refinement_steps
@@ -513,6 +520,7 @@ class VAEDensityEstimator(
             # NumPy's booleans are not False or True.
             "autoregressive": self.autoregressive if auto else bool(self.autoregressive),
             "n_prior_components": int(self.n_prior_components),
+            "reg_covar": float(self.reg_covar),
         }
         if auto and isinstance(self.n_negative_samples, Integral):
             architecture["autoregressive"] = False

@@ -63,6 +63,8 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
         columns of real values, and "factor_analysis" for others, which is counts. Of real values
         "factor_analysis" may be better where the training rows hold no outliers; otherwise it
         begins with what these share.
+    reg_covar : float, default=1e-3
+        Smallest variance of a real value given z, in units of its column's, in (0, 1).
     n_negative_samples : int, "auto" or None, default="auto"
         Features without an entry in the batch whose zeros count in a training step, drawn at
         random: the bound and its gradient are estimated without bias [5]_, and a step costs what
@@ -179,6 +181,7 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
         activation="relu",
         likelihood="auto",
         init="auto",
+        reg_covar=1e-3,
         n_negative_samples="auto",
         n_importance_samples=1,
         solver="adam",
@@ -202,6 +205,7 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
         self.activation = activation
         self.likelihood = likelihood
         self.init = init
+        self.reg_covar = reg_covar
         self.n_negative_samples = n_negative_samples
         self.n_importance_samples = n_importance_samples
         self.solver = solver

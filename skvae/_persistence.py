@@ -390,6 +390,7 @@ def restore_density(node: Node) -> VAEDensityEstimator:
         "autoregressive": architecture.choice("autoregressive", [False, True, "auto"]),
         # It came later than the others.
         "n_prior_components": architecture.integer("n_prior_components", 1, MAX_SIZE, 1),
+        "reg_covar": architecture.number("reg_covar", SMALLEST, BELOW_ONE),
     }
     estimator._column_likelihoods = likelihood
     estimator._sparse_in = node.choice("sparse_in", [False, True])

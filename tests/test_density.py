@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+import torch
 from scipy.stats import multivariate_normal, norm
 from sklearn.compose import make_column_selector
 from sklearn.model_selection import GridSearchCV
@@ -519,13 +520,6 @@ def test_a_warm_start_keeps_the_best_weights_there_have_been(real_rows):
     np.testing.assert_array_equal(density.score_samples(real_rows), before)
 
 
-def test_no_plateau_ends_the_annealing(real_rows):
-    options = {"early_stopping": False, "tol": 1e3, "n_iter_no_change": 1, "random_state": 0}
-    for likelihood, n_iter in (("contaminated_gaussian", 12), ("gaussian", 2)):
-        density = VAEDensityEstimator(likelihood=likelihood, max_iter=12, **options).fit(real_rows)
-        assert density.n_iter_ == n_iter
-
-
 def test_ctrl_c_during_validation_leaves_curves_of_one_length(real_rows, monkeypatch):
     validate = Training.validate
 
@@ -588,3 +582,23 @@ def test_rows_with_a_gap_have_their_density_where_training_rows_have_none(kind):
 def test_columns_that_are_none_or_named_twice_are_refused(likelihood, match, binary_rows):
     with pytest.raises(ValueError, match=match):
         VAEDensityEstimator(likelihood=likelihood).fit(binary_rows)
+
+
+def test_columns_that_others_tell_almost_exactly_need_a_small_variance():
+    rng = np.random.RandomState(0)
+    loadings = rng.randn(2, 6)
+    X, rows = (rng.randn(n, 2) @ loadings + 0.005 * rng.randn(n, 6) for n in (500, 200))
+    scores = [
+        VAEDensityEstimator(reg_covar=least, max_iter=60, random_state=0).fit(X).score(rows)
+        for least in (1e-2, 1e-3, 1e-5)
+    ]
+    assert scores[0] + 3 < scores[1] < scores[2] - 1
+
+
+def test_the_smallest_variance_is_the_parameter(real_rows):
+    density = VAEDensityEstimator(likelihood="gaussian", reg_covar=0.02, max_iter=2, random_state=0)
+    likelihood = density.fit(real_rows)._model.likelihood
+    sure = [torch.zeros(1, 4), torch.full((1, 4), -100.0)]
+    torch.testing.assert_close(likelihood.variance(sure), torch.full((1, 4), 0.02))
+    with pytest.raises(ValueError, match="was made with reg_covar=0.02"):
+        density.set_params(reg_covar=0.1).partial_fit(real_rows)

@@ -51,7 +51,7 @@ def gaussian_imputer():
     state["log_variance.bias"].fill_(0.5)
     loadings = (state["outputs.0.weight"].T * model.likelihood.scale_).numpy()
     mean = (state["outputs.0.bias"] * model.likelihood.scale_ + model.likelihood.location_).numpy()
-    variance = torch.nn.functional.softplus(state["outputs.1.bias"]) + model.likelihood.MIN_VARIANCE
+    variance = torch.nn.functional.softplus(state["outputs.1.bias"]) + model.likelihood.min_variance
     noise = np.diag((variance * model.likelihood.scale_**2).numpy())
     return X, imputer, mean, loadings.T @ loadings + noise
 

@@ -13,7 +13,14 @@ from torch import Generator, Tensor, nn
 
 from .blocks import blocks, rows_per_block
 from .device import plain_modes
-from .likelihoods import Bernoulli, Likelihood, has_missing, make_likelihood
+from .likelihoods import (
+    Bernoulli,
+    Gaussian,
+    Likelihood,
+    has_missing,
+    make_likelihood,
+    parts_of,
+)
 from .loop import RowLosses
 from .model import Model, TrainingOptions, finite
 from .networks import VAE
@@ -123,9 +130,13 @@ class DensityModel(Model):
         n_prior_components: int = 1,
         hidden_layer_sizes: Sequence[int],
         activation: str,
+        reg_covar: float = Gaussian.min_variance,
         seed: int,
     ):
         self.likelihood = make_likelihood(likelihood, X)
+        for part in parts_of(self.likelihood):
+            if isinstance(part, Gaussian):
+                part.min_variance = reg_covar
         self.likelihood.check(X)
         biases = self.likelihood.start(X)
         generator = Generator().manual_seed(seed)
@@ -147,10 +158,6 @@ class DensityModel(Model):
     def start_from_factors(self, X: Table) -> None:
         """Let a new model start from factor analysis of the rows that it is to be trained on."""
         self.starts_fitted = start_from_factors(self.network, self.likelihood, X, self.generator)
-
-    @property
-    def anneals(self) -> bool:
-        return self.likelihood.anneals
 
     def check(self, X: Table) -> None:
         self.likelihood.check(X)

@@ -253,8 +253,7 @@ def train(
     and training goes on from the one that was saved before. Of several ranks the first one saves
     it, and all go on from it.
 
-    With `anneals` the terms are told which share of the epochs is over, and all epochs are trained;
-    otherwise 1.
+    With `anneals` the terms are told which share of the epochs is over; otherwise 1.
 
     Training stops on a plateau of the loss; with `validate`, on a plateau of what that returns when
     the network has the moving average of its weights, and the best average comes back: with
@@ -297,8 +296,7 @@ def train(
             )
             loss = training.end_epoch(terms, validate, epoch)
             bar.set_postfix(loss=f"{loss:.4g}")
-            if progress == 1:  # before, losses of two epochs are not of the same kind
-                training.plateau.update(loss)
+            training.plateau.update(loss)
             if checkpoint is not None:
                 checkpoint.save(training.state())
         if checkpoint is not None:

@@ -72,11 +72,6 @@ class Model(ABC):
         self._optimizer_state: dict[str, Any] | None = None
         self._scorer: tuple[str, EncoderDecoder] | None = None
 
-    @property
-    def anneals(self) -> bool:
-        """Whether what a new network is trained on changes from epoch to epoch."""
-        return False
-
     @abstractmethod
     def check(self, X: Table) -> None:
         """Raise a ValueError that names the column of a value the model has no loss for."""
@@ -138,7 +133,7 @@ class Model(ABC):
             max_iter=options.max_iter,
             plateau=Plateau(options.tol, options.n_iter_no_change),
             # Held-out rows know best when to stop, and a trained network has begun already.
-            anneals=self.anneals and X_val is None and not self.history.terms,
+            anneals=X_val is None and not self.history.terms,
             validate=None if X_val is None else self._make_validate(X_val, ranks),
             start_counts=self.starts_fitted or bool(self.history.terms),
             checkpoint=checkpoint,

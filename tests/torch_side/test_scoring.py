@@ -67,7 +67,7 @@ def factor_model():
     location = density._model.likelihood.location_.numpy()
     scale = density._model.likelihood.scale_.numpy()
     projection = (loadings / noise).T / np.diag(precision)
-    variance = noise / scale**2 - Gaussian.MIN_VARIANCE
+    variance = noise / scale**2 - Gaussian.min_variance
     values = {
         "mean.weight": scale[:, None] * projection,
         "mean.bias": (location - factors.mean_) @ projection,

@@ -184,11 +184,6 @@ class Likelihood(ABC):
         z = 0 the columns have their marginal distributions.
         """
 
-    @property
-    def anneals(self) -> bool:
-        """Whether `in_training` changes with the progress of the training."""
-        return False
-
     def in_training(self, progress: float) -> Likelihood:
         """What to train on when annealing has come so far, from 0 to 1: after it, the same."""
         return self

@@ -78,10 +78,6 @@ class ContaminatedGaussian(Gaussian):
         assert isinstance(inputs, Tensor)
         return inputs.clamp(-self.MAX_INPUT, self.MAX_INPUT)
 
-    @property
-    def anneals(self) -> bool:
-        return True
-
     def in_training(self, progress: float) -> ContaminatedGaussian:
         likelihood = copy.copy(self)
         likelihood.share = self.FIRST_SHARE * (self.SHARE / self.FIRST_SHARE) ** progress

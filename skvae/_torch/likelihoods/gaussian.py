@@ -23,12 +23,12 @@ class Gaussian(Likelihood):
     """Real values, with a mean and a variance for each row and feature.
 
     Columns are standardised inside (a constant one is only centred); the log-density is that of the
-    raw table, in its units. In standardised units the variance is at least `MIN_VARIANCE`.
+    raw table, in its units. In standardised units the variance is at least `min_variance`.
     """
 
     name = "gaussian"
     n_outputs = 2
-    MIN_VARIANCE = 1e-4
+    min_variance = 1e-4
 
     def check(self, X: Table) -> None:
         """Accept any finite value."""
@@ -58,7 +58,7 @@ class Gaussian(Likelihood):
 
     def biases(self, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
         """Biases of the outputs that give columns this mean and variance, in standardised units."""
-        variance = variance - self.MIN_VARIANCE
+        variance = variance - self.min_variance
         return mean, variance + (-(-variance).expm1()).log()  # softplus gives the variance back
 
     def linear_columns(self, X: Table) -> list[LinearColumns]:
@@ -70,7 +70,7 @@ class Gaussian(Likelihood):
 
         columns = torch.arange(len(self.scale_))
         location, scale = torch.zeros_like(self.scale_), torch.ones_like(self.scale_)
-        return [LinearColumns(columns, columns, location, scale, self.MIN_VARIANCE, to_outputs)]
+        return [LinearColumns(columns, columns, location, scale, self.min_variance, to_outputs)]
 
     def variance_outputs(self) -> list[int]:
         return [1]
@@ -85,7 +85,7 @@ class Gaussian(Likelihood):
 
     def variance(self, outputs: Sequence[Tensor]) -> Tensor:
         """Variance of x given z in standardised units."""
-        return F.softplus(outputs[1]) + self.MIN_VARIANCE
+        return F.softplus(outputs[1]) + self.min_variance
 
     def log_density(self, outputs: Sequence[Tensor], x: Tensor) -> Tensor:
         """Log-density of each value in standardised units; none is missing."""

@@ -27,6 +27,11 @@ def as_tensor(x: Batch | None) -> Tensor:
     return x
 
 
+def parts_of(likelihood: Likelihood) -> list[Likelihood]:
+    """Likelihoods of the groups of columns, or the one of all."""
+    return likelihood.parts if isinstance(likelihood, Mixed) else [likelihood]
+
+
 class Mixed(Likelihood):
     """A likelihood for each group of columns; given z the groups are independent.
 
@@ -68,10 +73,6 @@ class Mixed(Likelihood):
             for part, columns in zip(self.parts, self.groups, strict=True)
         ]
         return [bias for outputs in biases for bias in outputs]
-
-    @property
-    def anneals(self) -> bool:
-        return any(part.anneals for part in self.parts)
 
     def in_training(self, progress: float) -> Mixed:
         likelihood = copy.copy(self)

@@ -41,7 +41,7 @@ class TestGaussian(LikelihoodTests):
 
     def test_variance_never_falls_below_its_floor(self):
         outputs = [torch.zeros(3), torch.full((3,), -1e6)]
-        assert (Gaussian().variance(outputs) >= Gaussian.MIN_VARIANCE).all()
+        assert (Gaussian().variance(outputs) >= Gaussian.min_variance).all()
 
     def test_starts_from_the_mean_and_unit_variance(self, X):
         likelihood, biases = fitted(Gaussian(), X)
