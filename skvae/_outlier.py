@@ -60,9 +60,9 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
         ValueError: it would look perfectly normal.
     init : {"auto", "factor_analysis", "random"}, default="auto"
         What the training starts from; see `VAEDensityEstimator`. "auto" is "random" where there are
-        columns of real values, and "factor_analysis" for others, which is counts. Of real values
-        "factor_analysis" may be better where the training rows hold no outliers; otherwise it
-        begins with what these share.
+        columns of real values, and otherwise "factor_analysis", which concerns counts then. With
+        real values "factor_analysis" may be better where the training rows hold no outliers, and
+        begins with what these share where they do.
     reg_covar : float, default=1e-3
         Smallest variance of a real value given z, in units of its column's, in (0, 1).
     n_negative_samples : int, "auto" or None, default="auto"

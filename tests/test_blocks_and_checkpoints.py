@@ -168,6 +168,23 @@ class Interrupt:
         yield self.X[100:]
 
 
+def interrupted_fit(checkpoint, monkeypatch, density=None, rows=None, **parameters):
+    """Fit that ends the process in its fourth epoch, as a kill does."""
+    density = density or VAEDensityEstimator(**OPTIONS | parameters)
+    calls = []
+
+    def end(*arguments):
+        calls.append(1)
+        if len(calls) == 4:
+            raise SystemExit
+        return train_epoch(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("skvae._torch.loop.train_epoch", end)
+        with pytest.raises(SystemExit):
+            density.fit(**rows or {"X": made_up_rows()}, checkpoint=checkpoint)
+
+
 @pytest.mark.parametrize(
     "parameters",
     [
@@ -184,19 +201,8 @@ def test_a_fit_goes_on_from_its_checkpoint_to_the_bit(parameters, tmp_path, monk
     X = made_up_rows()
     options = OPTIONS | parameters
     checkpoint = tmp_path / "training"
-    save = []
-
-    def end_in_the_fourth_epoch(row_losses, *arguments):
-        save.append(1)
-        if len(save) == 4:
-            raise SystemExit
-        return train_epoch(row_losses, *arguments)
-
     killed = VAEDensityEstimator(**options)
-    with monkeypatch.context() as patch:
-        patch.setattr("skvae._torch.loop.train_epoch", end_in_the_fourth_epoch)
-        with pytest.raises(SystemExit):
-            killed.fit(X, checkpoint=checkpoint)
+    interrupted_fit(checkpoint, monkeypatch, killed)
     assert not hasattr(killed, "n_iter_")
     again = VAEDensityEstimator(**options).fit(X, checkpoint=checkpoint)
     assert again.n_iter_ == 6
@@ -250,22 +256,6 @@ def test_a_killed_process_goes_on(tmp_path):
     assert_same_fit(again, VAEDensityEstimator(**OPTIONS).fit(X))
 
 
-def interrupted_fit(checkpoint, monkeypatch, density=None, **parameters):
-    density = density or VAEDensityEstimator(**OPTIONS | parameters)
-    calls = []
-
-    def end(*arguments):
-        calls.append(1)
-        if len(calls) == 3:
-            raise SystemExit
-        return train_epoch(*arguments)
-
-    with monkeypatch.context() as patch:
-        patch.setattr("skvae._torch.loop.train_epoch", end)
-        with pytest.raises(SystemExit):
-            density.fit(made_up_rows(), checkpoint=checkpoint)
-
-
 def test_columns_chosen_by_a_function_are_no_other_training(tmp_path, monkeypatch):
     # Each process has functions of its own.
     checkpoint = tmp_path / "training"
@@ -316,7 +306,7 @@ def test_numbers_of_numpy_are_the_same_parameters(tmp_path, monkeypatch):
 def test_fewer_epochs_than_were_saved_are_refused(tmp_path, monkeypatch):
     checkpoint = tmp_path / "training"
     interrupted_fit(checkpoint, monkeypatch)
-    with pytest.raises(ValueError, match=r"of 2 epochs, but max_iter=1\. Raise it"):
+    with pytest.raises(ValueError, match=r"of 3 epochs, but max_iter=1\. Raise it"):
         VAEDensityEstimator(**OPTIONS | {"max_iter": 1}).fit(made_up_rows(), checkpoint=checkpoint)
     assert checkpoint.exists()
 
@@ -436,20 +426,10 @@ def test_the_best_weights_may_be_from_before_a_kill(kind, tmp_path, monkeypatch)
         if kind == "with gaps":
             X[::3, 1] = np.nan
     options = OPTIONS | {"learning_rate_init": 0.05}
-    n_epochs = []
-
-    def end_in_the_fourth_epoch(*arguments):
-        n_epochs.append(1)
-        if len(n_epochs) == 4:
-            raise SystemExit
-        return train_epoch(*arguments)
-
-    with monkeypatch.context() as patch:
-        patch.setattr("skvae._torch.loop.train_epoch", end_in_the_fourth_epoch)
-        with pytest.raises(SystemExit):
-            VAEDensityEstimator(**options).fit(X, X_val=X_val, checkpoint=tmp_path / "training")
-    again = VAEDensityEstimator(**options).fit(X, X_val=X_val, checkpoint=tmp_path / "training")
-    straight = VAEDensityEstimator(**options).fit(X, X_val=X_val)
+    rows = {"X": X, "X_val": X_val}
+    interrupted_fit(tmp_path / "training", monkeypatch, VAEDensityEstimator(**options), rows)
+    again = VAEDensityEstimator(**options).fit(**rows, checkpoint=tmp_path / "training")
+    straight = VAEDensityEstimator(**options).fit(**rows)
     if kind == "binary":
         assert np.argmin(straight.validation_loss_curve_) < 3
     assert_same_fit(again, straight)

@@ -370,15 +370,17 @@ class DensityModel(Model):
         """Prepare a batch; its q(z|x), the encoder's or refined, its bounds, and draws' weights."""
         x = self._prepare(rows, network)
         q = encoded(network, self.likelihood, x)
-        # Other draws than those that score the rows.
-        others = elbo_noise(self.noise_seed + 1, network.n_components)
-        n_steps = options.n_refinement_steps
-        if n_steps > 0:
-            q = refine(network, self.likelihood, x, q, others, n_steps)
-        n_more = options.n_gap_refinement_steps - n_steps
+
+        def refined(x: Batch, q: Posterior, n_steps: int) -> Posterior:
+            # Other draws than those that score the rows.
+            others = elbo_noise(self.noise_seed + 1, network.n_components)
+            return refine(network, self.likelihood, x, q, others, n_steps)
+
+        if options.n_refinement_steps > 0:
+            q = refined(x, q, options.n_refinement_steps)
+        n_more = options.n_gap_refinement_steps - options.n_refinement_steps
         if n_more > 0 and isinstance(x, Tensor) and (gaps := x.isnan().any(-1)).any():
-            fitted = refine(network, self.likelihood, x[gaps], q.of(gaps), others, n_more)
-            q = q.put(gaps, fitted)
+            q = q.put(gaps, refined(x[gaps], q.of(gaps), n_more))
         importance_weighted = options.n_importance_samples > 1
         bound, weights = log_density(
             network, self.likelihood, x, q, noise, importance_weighted=importance_weighted
