@@ -498,7 +498,7 @@ class VAEDensityEstimator(
         self.kl_curve_ = [kl for _, kl in terms]
 
     def _holds_out(self, X: Any) -> bool:
-        """Whether `early_stopping` holds out rows of X, which is a new training table."""
+        """Whether `early_stopping` holds out rows of X."""
         from ._torch.likelihoods import make_likelihood
 
         if self.early_stopping != "auto":
@@ -570,18 +570,14 @@ class VAEDensityEstimator(
         from ._torch.density_model import ScoringOptions
 
         self._validate_parameters()
-        n_refinement_steps = self.n_refinement_steps
-        if n_refinement_steps == "auto":
-            least = MIN_DRAWS_TO_REFINE * max(MIN_COMPONENTS_TO_REFINE, self._n_features_out)
-            many = self.n_importance_samples >= least
-            n_refinement_steps = N_REFINEMENT_STEPS if many else 0
-            refines_gaps = self._n_features_out <= MAX_COMPONENTS_TO_REFINE_GAPS
-            n_gap_refinement_steps = N_GAP_REFINEMENT_STEPS if refines_gaps else n_refinement_steps
-        else:
-            n_gap_refinement_steps = n_refinement_steps
-        options = ScoringOptions(
-            self.n_importance_samples, n_refinement_steps, n_gap_refinement_steps, self.device
-        )
+        n_steps = n_gap_steps = self.n_refinement_steps
+        if n_steps == "auto":
+            n_components = self._n_features_out
+            least = MIN_DRAWS_TO_REFINE * max(MIN_COMPONENTS_TO_REFINE, n_components)
+            n_steps = N_REFINEMENT_STEPS if self.n_importance_samples >= least else 0
+            refines_gaps = n_components <= MAX_COMPONENTS_TO_REFINE_GAPS
+            n_gap_steps = N_GAP_REFINEMENT_STEPS if refines_gaps else n_steps
+        options = ScoringOptions(self.n_importance_samples, n_steps, n_gap_steps, self.device)
         return replace(options, **changes)
 
     def score(self, X, y=None):

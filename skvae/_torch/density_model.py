@@ -188,7 +188,8 @@ class DensityModel(Model):
     ) -> RowLosses:
         n_zeros = n_zeros_sampled(options, self.likelihood, self.network, X)
         if n_zeros is not None:
-            return self._sampled_row_losses(n_zeros, options, optimizer)
+            batch_size = min(options.batch_size, X.shape[0])
+            return self._sampled_row_losses(n_zeros, batch_size, optimizer)
         network, likelihood, n_draws = self.network, self.likelihood, options.n_training_draws
         if n_draws == 1:
             return lambda rows, noise, progress: elbo_terms(
@@ -207,12 +208,12 @@ class DensityModel(Model):
         return f"{options.solver} by rows" if by_rows else options.solver
 
     def _sampled_row_losses(
-        self, n_zeros: int, options: TrainingOptions, optimizer: torch.optim.Optimizer
+        self, n_zeros: int, batch_size: int, optimizer: torch.optim.Optimizer
     ) -> RowLosses:
         """Losses estimated from a sample of the zeros; the optimiser's steps train the rest."""
         means = self.likelihood.column_means()
         assert means is not None
-        training = RowTraining(self.network, means, n_zeros, optimizer, options.batch_size)
+        training = RowTraining(self.network, means, n_zeros, optimizer, batch_size)
         optimizer.register_step_post_hook(lambda *_: training.update())
 
         def row_losses(rows: Table, noise: Noise, progress: float) -> tuple[Tensor, ...]:

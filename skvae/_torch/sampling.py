@@ -144,6 +144,7 @@ class RowTraining:
     optimizer : Optimizer
         Adam or SGD of all parameters of the network; keeps the state of the rows.
     batch_size : int
+        Rows in a step.
     """
 
     def __init__(

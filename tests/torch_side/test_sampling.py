@@ -295,3 +295,17 @@ def test_adam_scales_a_row_by_its_gradients_over_all_steps():
             direction = training._adam_direction(part, columns, gradient)
             expected = -share.rsqrt()[:, None].expand_as(direction)
             torch.testing.assert_close(direction, expected.to(direction))
+
+
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+def test_a_batch_larger_than_the_table_is_the_table(solver):
+    X = sp.random(60, 30, density=0.1, format="csr", random_state=0)
+    X.data[:] = 1
+    options = {"solver": solver, "alpha": 0.5, "max_iter": 3, "early_stopping": False}
+    scores = [
+        VAEDensityEstimator(2, n_negative_samples=5, batch_size=size, random_state=0, **options)
+        .fit(X)
+        .score_samples(X)
+        for size in (60, 1000)
+    ]
+    np.testing.assert_array_equal(*scores)
