@@ -94,7 +94,7 @@ def test_auto_describes_a_table_column_by_column(frame):
         ({"weibull": [0]}, "likelihood names 'weibull', which is none of bernoulli, categorical"),
         ({"auto": [0]}, "likelihood names 'auto'.* Columns without"),
         ({"poisson": [0], "gaussian": [1, 0]}, "column 0 to 'poisson' and to 'gaussian'. Name"),
-        ({"poisson": [0, 0]}, "column 0 to 'poisson' and to 'poisson'"),
+        ({"poisson": [0, 0]}, "column 0 to 'poisson' twice"),
         ({"poisson": ["kind"], "categorical": ["kind"]}, "column 0 to 'poisson' and to 'categ"),
         ({"poisson": ["nothing"]}, "columns to 'poisson' that X does not have, .*nothing"),
         ({"poisson": [4]}, r"columns to 'poisson' that X does not have, .*\[0, 3\]"),
@@ -124,6 +124,7 @@ def test_two_in_a_column_named_bernoulli_is_refused(frame):
 @pytest.mark.parametrize("other", [2, 0.5, -3])
 def test_other_value_in_a_column_found_to_be_binary_is_as_an_unknown_code(likelihood, other, frame):
     detector = VAEOutlierDetector(likelihood=likelihood, **QUICK).fit(frame)
+    detector.density_.set_params(n_refinement_steps=0)  # the same q(z|x) for both rows
     row = frame[:1].assign(member=float(other))
     unseen = frame[:1].assign(member=np.nan)
     explanation = detector.feature_contributions(row)
