@@ -192,7 +192,7 @@ class VAEDensityEstimator(
         Draws of z for each row in a training step. 1 trains on the ELBO; more, on the
         importance-weighted bound [2]_ with doubly reparameterised gradients [4]_: a better density,
         for a time that grows with it.
-    reg_covar : float, default=1e-4
+    reg_covar : float, default=1e-3
         Smallest variance of a real value given z, in units of its column's, in (0, 1). A smaller
         one is for columns that others tell almost exactly, a larger one makes a coarser density.
     n_negative_samples : int, "auto" or None, default="auto"
@@ -336,7 +336,7 @@ class VAEDensityEstimator(
         autoregressive="auto",
         n_prior_components=1,
         n_training_draws=1,
-        reg_covar=1e-4,
+        reg_covar=1e-3,
         n_negative_samples="auto",
         n_importance_samples=1,
         n_refinement_steps="auto",

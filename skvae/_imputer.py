@@ -12,9 +12,6 @@ from ._base import restored_on_error, validate_numbers
 from ._compat import DocumentationLink, validate_params
 from ._density import VAEDensityEstimator, resolve_likelihood
 
-# Smallest variance: smaller ones give no lower errors.
-REG_COVAR = 1e-3
-
 
 class VAEImputer(OneToOneFeatureMixin, TransformerMixin, DocumentationLink, BaseEstimator):
     """Fills in missing values (NaN) by their mean given the values that the row has.
@@ -205,7 +202,6 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, DocumentationLink, Base
             parameters = self.get_params(deep=False)
             del parameters["add_indicator"]
             parameters |= {"likelihood": likelihood, "autoregressive": False}
-            parameters["reg_covar"] = REG_COVAR
             self.density_ = VAEDensityEstimator(**parameters).fit(table)
             if hasattr(self, "feature_names_in_"):
                 self.density_.feature_names_in_ = self.feature_names_in_
