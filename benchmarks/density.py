@@ -45,6 +45,7 @@ GRID = [
     {"hidden_layer_sizes": (256, 256)},
 ]
 CHANGES = [
+    {"reg_covar": 1e-4},
     {"batch_size": 128},
     {"init": "random"},
     {"n_prior_components": 32},

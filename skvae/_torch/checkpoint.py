@@ -66,7 +66,7 @@ class Checkpoint:
         except Exception as error:  # of any kind: the loader trusts the bytes
             raise ValueError(f"{refusal} is not one. Name another, or remove it.") from error
         match state:
-            case {"task": {"seeds": _}, "training": {"network": _}}:
+            case {"task": {"seeds": _}, "training": {"network": _}} if len(state) == 2:
                 self.task, self.training = state["task"], state["training"]
             case _:
                 raise ValueError(f"{refusal} holds something else.")

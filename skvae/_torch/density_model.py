@@ -15,11 +15,9 @@ from .blocks import blocks, rows_per_block
 from .device import plain_modes
 from .likelihoods import (
     Bernoulli,
-    Gaussian,
     Likelihood,
     has_missing,
     make_likelihood,
-    parts_of,
 )
 from .loop import RowLosses
 from .model import Model, TrainingOptions, finite
@@ -130,13 +128,11 @@ class DensityModel(Model):
         n_prior_components: int = 1,
         hidden_layer_sizes: Sequence[int],
         activation: str,
-        reg_covar: float = Gaussian.min_variance,
+        reg_covar: float = Likelihood.min_variance,
         seed: int,
     ):
         self.likelihood = make_likelihood(likelihood, X)
-        for part in parts_of(self.likelihood):
-            if isinstance(part, Gaussian):
-                part.min_variance = reg_covar
+        self.likelihood.set_min_variance(reg_covar)
         self.likelihood.check(X)
         biases = self.likelihood.start(X)
         generator = Generator().manual_seed(seed)

@@ -30,7 +30,6 @@ from .likelihoods import (
     Multinomial,
     NegativeBinomial,
     Poisson,
-    parts_of,
 )
 from .likelihoods.counts import MAX_COUNT
 from .model import Model
@@ -133,6 +132,7 @@ def restore_density(node: Node, n_features: int, architecture: dict[str, Any]) -
     """Model that `describe_density` described."""
     model = DensityModel.__new__(DensityModel)
     likelihood, widths = restore_likelihood(node.children("likelihood"), n_features)
+    likelihood.set_min_variance(architecture["reg_covar"])
     indicators = node.choice("indicators", [False, True], False)
     autoregressive = node.choice("autoregression", [False, True])
     if autoregressive and type(likelihood) is not Bernoulli:
@@ -165,8 +165,9 @@ def restore_density(node: Node, n_features: int, architecture: dict[str, Any]) -
 
 def describe_likelihood(likelihood: Likelihood, arrays: Arrays) -> list[dict[str, Any]]:
     """Fields of each part of a likelihood, and their arrays."""
+    parts = likelihood.parts if isinstance(likelihood, Mixed) else [likelihood]
     described = []
-    for i, part in enumerate(parts_of(likelihood)):
+    for i, part in enumerate(parts):
         own: Arrays = {}
         fields: dict[str, Any] = {"name": NAMES[type(part)]}
         if isinstance(likelihood, Mixed):
@@ -179,7 +180,6 @@ def describe_likelihood(likelihood: Likelihood, arrays: Arrays) -> list[dict[str
                 own["n_codes"] = np.array([len(codes) for codes in part.codes_])
             case Gaussian():
                 own["location"], own["scale"] = part.location_.numpy(), part.scale_.numpy()
-                fields["min_variance"] = part.min_variance
                 if isinstance(part, ContaminatedGaussian):
                     own["spread"] = part.spread_.numpy()
             case Poisson() | NegativeBinomial() | Multinomial():
@@ -230,7 +230,6 @@ def restore_part(part: Likelihood, node: Node, n_columns: int) -> None:
         case Gaussian():
             part.location_ = column_values("location", -math.inf, math.inf)
             part.scale_ = column_values("scale", SMALLEST, math.inf)
-            part.min_variance = node.number("min_variance", SMALLEST, BELOW_ONE)
             if isinstance(part, ContaminatedGaussian):
                 part.spread_ = column_values("spread", part.SPREAD, math.inf)
         case Poisson() | NegativeBinomial() | Multinomial():

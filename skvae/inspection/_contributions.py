@@ -188,7 +188,7 @@ class ContributionsDisplay:
                     feature_names = _feature_names(estimator[:-1])
             vectorizer = estimator[0]
             if hasattr(vectorizer, "build_analyzer") and _has_features(vectorizer, feature_names):
-                messages = X if text is None else [text]
+                messages = X if messages is None else messages
                 analyzer = vectorizer.build_analyzer() if analyzer is None else analyzer
         if messages is not None and analyzer is None:
             raise ValueError("text needs an analyzer, such as vectorizer.build_analyzer().")

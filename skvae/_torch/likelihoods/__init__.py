@@ -12,7 +12,7 @@ from .categorical import Categorical
 from .choose import LIKELIHOODS, choose_likelihoods, in_unit_interval, is_binary, make_likelihood
 from .contaminated_gaussian import ContaminatedGaussian
 from .gaussian import Gaussian
-from .mixed import Mixed, parts_of
+from .mixed import Mixed
 from .multinomial import Multinomial
 from .negative_binomial import NegativeBinomial
 from .poisson import Poisson
@@ -36,5 +36,4 @@ __all__ = [
     "in_unit_interval",
     "is_binary",
     "make_likelihood",
-    "parts_of",
 ]

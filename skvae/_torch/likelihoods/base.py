@@ -166,11 +166,16 @@ class Likelihood(ABC):
     """
 
     name: str
+    min_variance = 1e-3
     # How many outputs of the decoder it reads for each column.
     n_outputs = 1
 
     def __init__(self, columns: np.ndarray | None = None):
         self.columns = columns
+
+    def set_min_variance(self, value: float) -> None:
+        """Set the smallest variance of real values, in standardised units, before `start`."""
+        self.min_variance = value
 
     @abstractmethod
     def check(self, X: Table) -> None:

@@ -69,8 +69,8 @@ class ContaminatedGaussian(Gaussian):
                 scale[j] = np.clip(
                     values.std() / of_normal, self.MIN_SCALE * deviation[j], deviation[j]
                 )
-        shares = np.divide(deviation, scale, out=np.ones_like(scale), where=scale > 0)
-        self.spread_ = torch.from_numpy(self.SPREAD * np.maximum(1, shares / 10))
+        stretch = np.divide(deviation, scale, out=np.ones_like(scale), where=scale > 0)
+        self.spread_ = torch.from_numpy(self.SPREAD * np.maximum(1, stretch / 10))
         return location, scale
 
     def inputs(self, x: Batch) -> Batch:

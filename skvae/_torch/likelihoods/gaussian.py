@@ -28,7 +28,6 @@ class Gaussian(Likelihood):
 
     name = "gaussian"
     n_outputs = 2
-    min_variance = 1e-3
 
     def check(self, X: Table) -> None:
         """Accept any finite value."""

@@ -27,11 +27,6 @@ def as_tensor(x: Batch | None) -> Tensor:
     return x
 
 
-def parts_of(likelihood: Likelihood) -> list[Likelihood]:
-    """Likelihoods of the groups of columns, or the one of all."""
-    return likelihood.parts if isinstance(likelihood, Mixed) else [likelihood]
-
-
 class Mixed(Likelihood):
     """A likelihood for each group of columns; given z the groups are independent.
 
@@ -59,6 +54,10 @@ class Mixed(Likelihood):
             # A named Bernoulli and a lenient one have the same name.
             groups[part.name] = np.union1d(groups.get(part.name, columns), columns)
         return groups
+
+    def set_min_variance(self, value: float) -> None:
+        for part in self.parts:
+            part.set_min_variance(value)
 
     def check(self, X: Table) -> None:
         # A few rows at a time, because taking columns copies them.
