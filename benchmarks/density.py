@@ -45,7 +45,7 @@ GRID = [
     {"hidden_layer_sizes": (256, 256)},
 ]
 CHANGES = [
-    {"reg_covar": 1e-4},
+    {"reg_covar": 1e-3},
     {"batch_size": 128},
     {"init": "random"},
     {"n_prior_components": 32},

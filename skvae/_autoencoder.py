@@ -5,8 +5,9 @@ from __future__ import annotations
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from ._base import ACTIVATIONS, NetworkEstimator, check_latent, restored_on_error, validate_table
+from ._base import ACTIVATIONS, NetworkEstimator
 from ._compat import StrOptions
+from ._validation import check_latent, restored_on_error, validate_table
 
 
 class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEstimator):

@@ -1,26 +1,20 @@
-"""What the estimators with a network share: parameters, validation and training."""
+"""What the estimators with a network share: parameters and training."""
 
 from __future__ import annotations
 
 import copy
 import math
-import os
 import sys
-import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import replace
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
-import scipy.sparse as sp
 from sklearn.base import BaseEstimator
 from sklearn.model_selection import train_test_split
-from sklearn.utils import Tags, assert_all_finite, check_array, check_random_state, column_or_1d
-from sklearn.utils.validation import validate_data
+from sklearn.utils import Tags, check_random_state
 
 from ._compat import (
     DocumentationLink,
@@ -29,6 +23,7 @@ from ._compat import (
     StrOptions,
     validate_params,
 )
+from ._validation import Blocks, n_nonzeros, named, total
 
 if TYPE_CHECKING:
     from ._torch.model import Model
@@ -63,197 +58,6 @@ STEPS_IN_AN_EPOCH = 30
 NONZEROS_IN_A_BATCH = 8
 SMALLEST_BATCH = 32
 LARGEST_BATCH = 128
-
-# How values are written that stand for a missing label, of Python, NumPy and pandas.
-MISSING = {"None", "nan", "<NA>", "NaT"}
-
-# A lock for each estimator; it cannot be an attribute, because attributes are copied and pickled.
-_FITTING: WeakKeyDictionary[BaseEstimator, threading.RLock] = WeakKeyDictionary()
-if hasattr(os, "register_at_fork"):  # whoever held one is not in the child
-    os.register_at_fork(after_in_child=_FITTING.clear)
-
-
-@contextmanager
-def restored_on_error(estimator: BaseEstimator) -> Iterator[None]:
-    """Give the estimator its attributes back if the block fails: a failed fit loses nothing.
-
-    Fits of one estimator in several threads take turns.
-    """
-    with _FITTING.setdefault(estimator, threading.RLock()):
-        before = vars(estimator).copy()
-        try:
-            yield
-        except BaseException:
-            estimator.__dict__ = before  # in one step: Ctrl-C may come again
-            raise
-
-
-def validate_numbers(
-    estimator: BaseEstimator, X: Any, *, reset: bool, allow_nan: bool, **options: Any
-) -> Any:
-    """C-ordered float64 values by scikit-learn's rules; too large a number is a ValueError too."""
-    if isinstance(X, Iterator) or is_blocks(X):
-        raise TypeError(
-            "X gives several tables, one after the other, which only `fit` of VAEDensityEstimator "
-            "takes. Stack them, by scipy.sparse.vstack or numpy.concatenate, or pass them singly."
-        )
-    try:
-        with np.errstate(over="ignore", invalid="ignore"):
-            return validate_data(
-                estimator,
-                X,
-                reset=reset,
-                dtype=np.float64,
-                order="C",
-                ensure_all_finite="allow-nan" if allow_nan else True,
-                **options,
-            )
-    except OverflowError as error:
-        raise ValueError(f"X holds a number too large for float64: {error}.") from error
-
-
-def validate_table(
-    estimator: BaseEstimator, X: Any, *, reset: bool, allow_nan: bool = False
-) -> Any:
-    """Finite float64 rows, C-ordered or canonical CSR; the caller's X is never written to.
-
-    With `allow_nan` a dense X may hold NaN, which means missing.
-    """
-    refuse_broken(X)
-    table = validate_numbers(estimator, X, reset=reset, allow_nan=allow_nan, accept_sparse="csr")
-    if getattr(X, "format", None) not in ("csr", "csc"):
-        refuse_broken(table)
-    X = table
-    if sp.issparse(X) and allow_nan and np.isnan(X.data).any():
-        raise ValueError(
-            "Input X contains NaN. A dense X may, where it means missing; a sparse one may not. "
-            "Pass X.toarray(), or remove the rows."
-        )
-    if sp.issparse(X) and not X.has_canonical_format:
-        X = X.copy()
-        X.sum_duplicates()
-    return X
-
-
-def refuse_broken(X: Any) -> None:
-    """Raise a ValueError if indices of a CSR or CSC matrix point outside, which crashes SciPy.
-
-    And if a sparse array has not two dimensions.
-    """
-    if not sp.issparse(X):
-        return
-    if X.ndim != 2:
-        raise ValueError(
-            f"Expected 2D input, got a sparse array of shape {X.shape}. Use X.reshape(-1, 1) if it "
-            "is one feature, or X.reshape(1, -1) if it is one sample."
-        )
-    if X.format not in ("csr", "csc"):
-        return
-    n_outer, n_inner = X.shape if X.format == "csr" else X.shape[::-1]
-    starts, indices = X.indptr, X.indices
-    if (
-        len(starts) != n_outer + 1
-        or starts[0] != 0
-        or (np.diff(starts) < 0).any()
-        or not starts[-1] <= len(indices) == len(X.data)
-        or (len(indices) and (indices.min() < 0 or indices.max() >= n_inner))
-    ):
-        raise ValueError(
-            f"X is a broken {X.format.upper()} matrix: indptr or indices lie outside its shape "
-            f"{X.shape}. Make it from rows, columns and values instead, by coo_matrix."
-        )
-
-
-class Blocks:
-    """Clean tables, read one after the other, anew at each iteration.
-
-    Parameters
-    ----------
-    estimator : BaseEstimator
-        Has seen the first block.
-    blocks : iterable of {array-like, sparse matrix}
-
-    Attributes
-    ----------
-    check : callable or None
-        Raises a ValueError for a table that may not be trained on.
-    is_sparse : bool or None
-        Form of the first block of all.
-    """
-
-    def __init__(self, estimator: BaseEstimator, blocks: Any):
-        self.estimator = estimator
-        self.blocks = blocks
-        self.check: Callable[[Any], None] | None = None
-        self.is_sparse: bool | None = None
-
-    def __iter__(self) -> Iterator[Any]:
-        is_empty = True
-        for number, block in enumerate(self.blocks):
-            is_empty = False
-            try:
-                table = validate_table(self.estimator, block, reset=False, allow_nan=True)
-                if self.is_sparse is None:
-                    self.is_sparse = sp.issparse(table)
-                if sp.issparse(table) != self.is_sparse:
-                    raise ValueError("X gives sparse and dense blocks. Give all in one form.")
-                if self.check is not None:
-                    self.check(table)
-            except ValueError as error:
-                raise ValueError(f"Block {number} of X, counted from 0: {error}") from error
-            yield table
-        if is_empty:
-            raise ValueError(
-                "X gave no block when it was iterated over again. Pass an object whose __iter__ "
-                "begins anew at each call."
-            )
-
-
-def check_labels(y: Any, name: str = "y", *, warn: bool = False) -> np.ndarray:
-    """Labels as a vector of (n_samples,); a ValueError if one is missing."""
-    y = column_or_1d(y, warn=warn)
-    if y.dtype == object:
-        if any(str(label) in MISSING for label in y if not isinstance(label, str)):
-            raise ValueError(f"Input {name} contains NaN or None: a label is missing.")
-    else:
-        assert_all_finite(y, input_name=name)
-    return y
-
-
-def total(table: Any) -> float:
-    """Sum of all values that are not missing."""
-    return float(np.nansum(table.data if sp.issparse(table) else table))
-
-
-def is_blocks(X: Any) -> bool:
-    """Whether X gives tables one after the other, and is no table itself.
-
-    Raises
-    ------
-    TypeError
-        If it can be iterated over once only.
-    """
-    if hasattr(X, "shape") or hasattr(X, "__array__") or isinstance(X, (str, bytes, Mapping)):
-        return False
-    if isinstance(X, Iterator):
-        raise TypeError(
-            f"X is an iterator ({type(X).__name__}), which can be read once only. Pass an object "
-            "whose __iter__ begins anew at each call: a class, or a list of sparse matrices."
-        )
-    if isinstance(X, Sequence):
-        return len(X) > 0 and len(getattr(X[0], "shape", ())) == 2
-    return hasattr(X, "__iter__") and not isinstance(X, Set)
-
-
-def check_latent(X: Any, n_components: int) -> np.ndarray:
-    """Latent points as a clean float64 array of the right width."""
-    X = check_array(X, dtype=np.float64, order="C", input_name="X")
-    if X.shape[1] != n_components:
-        raise ValueError(
-            f"X has {X.shape[1]} columns, but inverse_transform expects one for each of the "
-            f"{n_components} components."
-        )
-    return X
 
 
 class NetworkEstimator(DocumentationLink, BaseEstimator, ABC):
@@ -353,29 +157,30 @@ class NetworkEstimator(DocumentationLink, BaseEstimator, ABC):
             seeds = checkpoint.task["seeds"]
         split_seed, model_seed = seeds
         with plain_training(self.device):
-            X_train = X
+            X_train, rows_to_stop = X, X_val
             if hold_out and X_val is None:
-                X_train, X_val = self._split(X, split_seed)
+                X_train, rows_to_stop = self._split(X, split_seed)
             # Made for all rows: a fraction, a code or a NaN may be only in those held out.
             model = ranks.from_first(lambda: self._initial_model(X, X_train, model_seed, resume))
             self._model_architecture = self._architecture()
             if X_val is not None:
-                model.check(X_val)
+                with named("X_val"):
+                    model.check(X_val)
             tables: Iterable[Any] = [X_train]
             if blocks is None:
-                model.check(X_train)
+                model.check(X)
             else:
                 tables, blocks.check = blocks, model.check
             n_rows = n_nonzero = 0
             for table in tables:
                 n_rows += table.shape[0]
-                n_nonzero += table.nnz if sp.issparse(table) else int(np.count_nonzero(table))
+                n_nonzero += n_nonzeros(table)
             n_rows, n_nonzero = map(sum, zip(*ranks.gather((n_rows, n_nonzero)), strict=True))
             batch_size = self._batch_size_for(n_rows, n_nonzero / (n_rows * X.shape[1]), partial)
             options = self._training_options(max_iter, batch_size)
             model.train(
                 X_train,
-                X_val,
+                rows_to_stop,
                 replace(options, ranks=ranks),
                 blocks=tables,
                 n_rows=n_rows,
@@ -398,7 +203,7 @@ class NetworkEstimator(DocumentationLink, BaseEstimator, ABC):
             )
             raise ValueError(
                 f"The network to train further was made with {was}; the parameters now say {now}. "
-                "Set them back, or fit anew with warm_start=False."
+                "Set them back, or fit anew: by `fit`, with warm_start=False."
             )
         return copy.deepcopy(self._model)
 
@@ -406,12 +211,11 @@ class NetworkEstimator(DocumentationLink, BaseEstimator, ABC):
         """Parameters that say what is trained, as text that is the same in every process."""
         # The architecture has what selectors found, whose own text has addresses in it.
         parameters = self.get_params(deep=False) | self._architecture()
-        for name in ("max_iter", "verbose", "device", "random_state"):
-            del parameters[name]
         return {
             # Numbers of NumPy's types have other texts.
             name: repr(value.item() if isinstance(value, np.generic) else value)
             for name, value in parameters.items()
+            if name not in ("max_iter", "verbose", "device", "random_state")
         }
 
     def _open_checkpoint(

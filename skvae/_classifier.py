@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,9 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
-from ._base import check_labels, restored_on_error
 from ._compat import StrOptions
 from ._meta import DetectorWrapper
+from ._validation import check_labels, restored_on_error
 
 
 def _fitted_estimator_has(name):
@@ -71,7 +72,7 @@ class OutlierClassifier(ClassifierMixin, DetectorWrapper):
     spread, so that a search over equally spaced thresholds, as in `TunedThresholdClassifierCV`,
     meets as many rows at each step.
 
-    `cross_val_predict` with ``method="predict_proba"``, `CalibratedClassifierCV` with
+    `cross_val_predict` with another `method` than "predict", `CalibratedClassifierCV` with
     ``ensemble=False``, `VotingClassifier`, `StackingClassifier`, `BaggingClassifier` and
     `OneVsRestClassifier` number the labels in their order and fit with the numbers. With
     ``outlier_label=None`` that changes nothing where outliers are the rarer ones; a label that is
@@ -138,7 +139,7 @@ class OutlierClassifier(ClassifierMixin, DetectorWrapper):
             inliers = np.flatnonzero(y != self.outlier_label_)
             self._fit_detector(X, fit_params, inliers if self.fit_on == "inliers" else None)
             self._refuse_detector(X, "decision_function")
-            self._ranks = ScoreRanks(self._ask_detector("decision_function", X, finite=True))
+            self._ranks = ScoreRanks.of(self._ask_detector("decision_function", X, finite=True))
         return self
 
     def _name_classes(self, X: Any, y: Any) -> np.ndarray:
@@ -285,20 +286,27 @@ class OutlierClassifier(ClassifierMixin, DetectorWrapper):
         return tags
 
 
+@dataclass
 class ScoreRanks:
     """Monotone map from a detector's decision values to probabilities of being an outlier.
 
     Parameters
     ----------
-    decision : ndarray of shape (n_samples,)
-        Decision values of the training rows: negative for outliers.
+    scale : float
+        Mean distance of the training rows from the threshold.
+    outliers, inliers : tuple of two ndarray of shape (n_distances,)
+        Their distinct distances on either side of it, and half the shares beyond these.
     """
 
-    def __init__(self, decision: np.ndarray):
-        decision = np.asarray(decision, dtype=float).ravel()
-        self.scale = float(np.abs(decision).mean()) or 1.0
-        self.outliers = self._ranks(-decision[decision < 0])
-        self.inliers = self._ranks(decision[decision > 0])
+    scale: float
+    outliers: tuple[np.ndarray, np.ndarray]
+    inliers: tuple[np.ndarray, np.ndarray]
+
+    @classmethod
+    def of(cls, decision: np.ndarray) -> ScoreRanks:
+        """Map for the decision values of training rows, (n_samples,): negative for outliers."""
+        scale = float(np.abs(decision).mean()) or 1.0
+        return cls(scale, cls._ranks(-decision[decision < 0]), cls._ranks(decision[decision > 0]))
 
     def outlier_probability(self, decision: np.ndarray) -> np.ndarray:
         """Probability of being an outlier: 0.5 near 0, falling with the decision value.

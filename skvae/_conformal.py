@@ -11,7 +11,6 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_random_state, indexable
 from sklearn.utils.validation import check_is_fitted
 
-from ._base import restored_on_error
 from ._compat import (
     Interval,
     ParameterConstraints,
@@ -20,6 +19,7 @@ from ._compat import (
     safe_indexing,
 )
 from ._meta import DetectorWrapper
+from ._validation import restored_on_error
 
 # Scores of equal rows may differ by this much, relative to their size, and still count as equal.
 ROUNDING = 1e-9

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import reprlib
 import sys
-from collections.abc import Mapping
 from dataclasses import replace
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
@@ -12,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.sparse as sp
 from sklearn.base import (
+    BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
     DensityMixin,
     TransformerMixin,
@@ -19,17 +18,10 @@ from sklearn.base import (
 from sklearn.utils import Bunch, Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from ._base import (
-    POSITIVE,
-    TRAINING_CONSTRAINTS,
-    Blocks,
-    NetworkEstimator,
-    check_latent,
-    is_blocks,
-    restored_on_error,
-    validate_table,
-)
-from ._compat import Interval, StrOptions, column_indices
+from ._base import POSITIVE, TRAINING_CONSTRAINTS, NetworkEstimator
+from ._compat import Interval, StrOptions
+from ._likelihoods import LIKELIHOODS, columns_of_fit, has_real_values
+from ._validation import Blocks, check_latent, is_blocks, named, restored_on_error, validate_table
 
 if TYPE_CHECKING:
     from ._torch.density_model import ScoringOptions
@@ -37,11 +29,11 @@ if TYPE_CHECKING:
 # Sobol points, which scores are averaged over, have no more dimensions.
 MAX_COMPONENTS = 21201
 
-# Steps of n_refinement_steps="auto", and importance draws for each latent dimension, of which at
-# least so many are counted, from which on it takes them.
+# Steps of n_refinement_steps="auto", and how many importance draws it takes them from, in all and
+# for each latent dimension.
 N_REFINEMENT_STEPS = 2
-MIN_DRAWS_TO_REFINE = 50
-MIN_COMPONENTS_TO_REFINE = 8
+MIN_DRAWS_TO_REFINE = 400
+MIN_DRAWS_A_COMPONENT = 50
 
 # Steps that it takes for a row with missing values, which the encoder reads badly: there are so
 # many ways for values to be missing. Their time grows with the cube of the latent dimensions.
@@ -58,61 +50,11 @@ MIN_REAL_ROWS_TO_HOLD_OUT = 20
 MAX_VALUES_HELD_OUT = 10_000_000
 MIN_ROWS_HELD_OUT = 100
 
-LIKELIHOODS = (
-    "bernoulli",
-    "categorical",
-    "contaminated_gaussian",
-    "gaussian",
-    "multinomial",
-    "negative_binomial",
-    "poisson",
-)
 
-
-def resolve_likelihood(likelihood: Any, X: Any) -> str | dict[str, list[int]]:
-    """Find the columns of each likelihood by index, given by index, name, mask or selector.
-
-    Raises
-    ------
-    ValueError
-        If a likelihood or a column is unknown, or a column is named twice.
-    """
-    if isinstance(likelihood, str):
-        return likelihood
-    unknown = sorted(set(likelihood) - set(LIKELIHOODS), key=str)
-    if unknown:
-        raise ValueError(
-            f"likelihood names {unknown[0]!r}, which is none of {', '.join(LIKELIHOODS)}. Columns "
-            "without a likelihood get that of likelihood='auto'."
-        )
-    resolved: dict[str, list[int]] = {}
-    owner: dict[int, str] = {}
-    for name, key in likelihood.items():
-        if key is None:
-            raise ValueError(f"likelihood gives no columns to {name!r}: None. Leave it out.")
-        try:
-            resolved[name] = sorted(column_indices(X, key))
-        except (IndexError, TypeError, ValueError) as error:
-            raise ValueError(
-                f"likelihood gives columns to {name!r} that X does not have, "
-                f"{reprlib.repr(key)}: {error}"
-            ) from error
-        for column in resolved[name]:
-            if column in owner:
-                twice = f"to {owner[column]!r} and to {name!r}"
-                if owner[column] == name:
-                    twice = f"to {name!r} twice"
-                raise ValueError(
-                    f"likelihood gives column {column} {twice}. Name each column once."
-                )
-            owner[column] = name
-    return resolved
-
-
-def has_real_values(likelihood: str | Mapping[str, Any]) -> bool:
-    """Whether there are columns of real values; `likelihood` is a name or the columns of each."""
-    names = {likelihood} if isinstance(likelihood, str) else set(likelihood)
-    return not names.isdisjoint({"gaussian", "contaminated_gaussian"})
+def own_parameters(wrapper: BaseEstimator) -> dict[str, Any]:
+    """Parameters of a density that an estimator around one has too."""
+    names = VAEDensityEstimator._get_param_names()
+    return {name: getattr(wrapper, name) for name in names if hasattr(wrapper, name)}
 
 
 class VAEDensityEstimator(
@@ -192,9 +134,10 @@ class VAEDensityEstimator(
         Draws of z for each row in a training step. 1 trains on the ELBO; more, on the
         importance-weighted bound [2]_ with doubly reparameterised gradients [4]_: a better density,
         for a time that grows with it.
-    reg_covar : float, default=1e-3
-        Smallest variance of a real value given z, in units of its column's, in (0, 1). A smaller
-        one is for columns that others tell almost exactly, a larger one makes a coarser density.
+    reg_covar : float, default=1e-4
+        Smallest variance of a real value given z, in units of its column's, in (0, 1); that of a
+        column that is constant in training is at least 0.001. A smaller one is for columns that
+        others tell almost exactly, a larger one makes a coarser density.
     n_negative_samples : int, "auto" or None, default="auto"
         Features without an entry in the batch whose zeros count in a training step, drawn at
         random: the bound and its gradient are estimated without bias [6]_, and a step costs what
@@ -307,6 +250,7 @@ class VAEDensityEstimator(
     True
     """
 
+    _column_likelihoods: str | dict[str, list[int]]
     _parameter_constraints = NetworkEstimator._parameter_constraints | {
         "likelihood": [StrOptions({"auto", *LIKELIHOODS}), dict],
         "init": [StrOptions({"factor_analysis", "random"})],
@@ -336,7 +280,7 @@ class VAEDensityEstimator(
         autoregressive="auto",
         n_prior_components=1,
         n_training_draws=1,
-        reg_covar=1e-3,
+        reg_covar=1e-4,
         n_negative_samples="auto",
         n_importance_samples=1,
         n_refinement_steps="auto",
@@ -387,10 +331,10 @@ class VAEDensityEstimator(
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features), or iterable of those
             Training rows; NaN in a dense one is a missing value. An iterable gives them in blocks,
-            which need not be in memory at once: it is iterated over once to check them and then
-            once an epoch, so it must begin anew each time (a generator does not). Rows are shuffled
-            within a block. The first block fixes likelihood and scale, and `early_stopping="auto"`
-            holds nothing out.
+            which need not be in memory at once: it is iterated over for the first of them, then to
+            check all, and then once an epoch, so it must begin anew each time (a generator does
+            not). Rows are shuffled within a block. The first block fixes likelihood and scale, and
+            `early_stopping="auto"` holds nothing out.
         y : Ignored
             Present for API consistency.
         X_val : {array-like, sparse matrix} of shape (n_val_samples, n_features), default=None
@@ -471,14 +415,12 @@ class VAEDensityEstimator(
             if X is None:
                 raise ValueError("X is an iterable of blocks without a single block.")
         table = validate_table(self, X, reset=not self._goes_on(partial), allow_nan=True)
-        # Later rows may have other names and types, by which the columns were found.
-        known = vars(self).get("_likelihood_of_fit")
-        if not self._goes_on(partial) or self.likelihood is not known:
-            self._column_likelihoods = resolve_likelihood(self.likelihood, X)
-        self._likelihood_of_fit = self.likelihood
+        before = self._column_likelihoods if self._goes_on(partial) else None
+        self._column_likelihoods = columns_of_fit(self, X, before)
         X = table
         if X_val is not None:
-            X_val = validate_table(self, X_val, reset=False, allow_nan=True)
+            with named("X_val"):
+                X_val = validate_table(self, X_val, reset=False, allow_nan=True)
         self._train(
             X,
             X_val,
@@ -566,19 +508,22 @@ class VAEDensityEstimator(
     def _score_samples(self, X: Any, **changes: Any) -> np.ndarray:
         return self._model.score_samples(X, self._scoring_options(**changes))
 
-    def _scoring_options(self, **changes: Any) -> ScoringOptions:
+    def _scoring_options(
+        self, *, n_importance_samples: int | None = None, device: str | None = None
+    ) -> ScoringOptions:
+        """How rows are scored, with what a wrapper says in the place of the density's own."""
         from ._torch.density_model import ScoringOptions
 
         self._validate_parameters()
+        n_draws = n_importance_samples or self.n_importance_samples
         n_steps = n_gap_steps = self.n_refinement_steps
         if n_steps == "auto":
             n_components = self._n_features_out
-            least = MIN_DRAWS_TO_REFINE * max(MIN_COMPONENTS_TO_REFINE, n_components)
-            n_steps = N_REFINEMENT_STEPS if self.n_importance_samples >= least else 0
+            least = max(MIN_DRAWS_TO_REFINE, MIN_DRAWS_A_COMPONENT * n_components)
+            n_steps = N_REFINEMENT_STEPS if n_draws >= least else 0
             refines_gaps = n_components <= MAX_COMPONENTS_TO_REFINE_GAPS
             n_gap_steps = N_GAP_REFINEMENT_STEPS if refines_gaps else n_steps
-        options = ScoringOptions(self.n_importance_samples, n_steps, n_gap_steps, self.device)
-        return replace(options, **changes)
+        return ScoringOptions(n_draws, n_steps, n_gap_steps, device or self.device)
 
     def score(self, X, y=None):
         """Mean of `score_samples` over the rows, for cross-validation.
@@ -625,7 +570,7 @@ class VAEDensityEstimator(
         Returns
         -------
         Z : ndarray of shape (n_samples, n_components)
-            Mean of q(z|x).
+            Mean of the encoder's q(z|x), which `n_refinement_steps` does not change.
 
         Raises
         ------

@@ -265,10 +265,8 @@ class Node:
         """Refuse the value of a field."""
         refuse(f"{self.place(key)} is {shown(self.fields[key])}, not {allowed}")
 
-    def integer(self, key: str, low: int, high: int, default: int | None = None) -> int:
-        """Read an integer from `low` to `high`, or take the default of one that is missing."""
-        if key not in self.fields and default is not None:
-            return default
+    def integer(self, key: str, low: int, high: int) -> int:
+        """Read an integer from `low` to `high`."""
         value = self.value(key)
         if type(value) is not int or not low <= value <= high:
             self.wrong(key, f"an integer from {low} to {high}")
@@ -281,10 +279,8 @@ class Node:
             self.wrong(key, f"a number from {low} to {high}")
         return float(value)
 
-    def choice(self, key: str, options: Sequence[Any], default: Any = None) -> Any:
-        """Read one of the options, or take the default of one that is missing."""
-        if key not in self.fields and default is not None:
-            return default
+    def choice(self, key: str, options: Sequence[Any]) -> Any:
+        """Read one of the options."""
         value = self.value(key)
         if not any(type(value) is type(option) and value == option for option in options):
             self.wrong(key, f"one of {shown(list(options))}")

@@ -8,9 +8,10 @@ from sklearn.impute import MissingIndicator
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
-from ._base import restored_on_error, validate_numbers
 from ._compat import DocumentationLink, validate_params
-from ._density import VAEDensityEstimator, resolve_likelihood
+from ._density import VAEDensityEstimator, own_parameters
+from ._likelihoods import resolve_likelihood
+from ._validation import restored_on_error, validate_numbers
 
 
 class VAEImputer(OneToOneFeatureMixin, TransformerMixin, DocumentationLink, BaseEstimator):
@@ -199,10 +200,9 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, DocumentationLink, Base
             validate_params(self, self._parameter_constraints)
             table = validate_numbers(self, X, reset=True, allow_nan=True)
             likelihood = resolve_likelihood(self.likelihood, X)
-            parameters = self.get_params(deep=False)
-            del parameters["add_indicator"]
-            parameters |= {"likelihood": likelihood, "autoregressive": False}
-            self.density_ = VAEDensityEstimator(**parameters).fit(table)
+            parameters = own_parameters(self) | {"likelihood": likelihood, "autoregressive": False}
+            # A smaller variance than this fills in no better.
+            self.density_ = VAEDensityEstimator(**parameters, reg_covar=1e-3).fit(table)
             if hasattr(self, "feature_names_in_"):
                 self.density_.feature_names_in_ = self.feature_names_in_
             self.n_iter_ = self.density_.n_iter_

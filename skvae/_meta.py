@@ -9,7 +9,6 @@ from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone, is_outlier_de
 from sklearn.utils import Tags, get_tags, indexable
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 
-from ._base import refuse_broken
 from ._compat import (
     DocumentationLink,
     ParameterConstraints,
@@ -19,6 +18,7 @@ from ._compat import (
     safe_indexing,
     validate_params,
 )
+from ._validation import refuse_broken
 
 # Rows by whose predictions it is told what signs a detector has.
 N_ROWS_JUDGED = 100
@@ -58,8 +58,9 @@ class DetectorWrapper(MetaEstimatorMixin, DocumentationLink, BaseEstimator):
         validate_params(self, self._parameter_constraints)
         refuse_unrouted_metadata(self, fit_params)
         refuse_broken(X)
-        if isinstance(X, str):
-            raise ValueError("X is one text; pass a list of texts.")
+        if X is None or isinstance(X, str):
+            given = "None; pass a table" if X is None else "one text; pass a list of texts"
+            raise ValueError(f"X is {given}.")
         if not is_outlier_detector(self.estimator):
             raise TypeError(
                 "estimator must be an outlier detector with scikit-learn's signs, or a "

@@ -12,10 +12,11 @@ from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from ._base import restored_on_error, validate_table
 from ._cluster import MinorityCluster, find_minority_cluster
 from ._compat import DocumentationLink, Interval, StrOptions, validate_params
-from ._density import VAEDensityEstimator, has_real_values, resolve_likelihood
+from ._density import VAEDensityEstimator, own_parameters
+from ._likelihoods import columns_of_fit, has_real_values
+from ._validation import restored_on_error, validate_table
 
 
 class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
@@ -64,7 +65,8 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
         real values "factor_analysis" may be better where the training rows hold no outliers, and
         begins with what these share where they do.
     reg_covar : float, default=1e-3
-        Smallest variance of a real value given z, in units of its column's, in (0, 1).
+        Smallest variance of a real value given z, in units of its column's, in (0, 1); that of a
+        column that is constant in training is at least 0.001.
     n_negative_samples : int, "auto" or None, default="auto"
         Features without an entry in the batch whose zeros count in a training step, drawn at
         random: the bound and its gradient are estimated without bias [5]_, and a step costs what
@@ -249,7 +251,8 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
             validate_params(self, self._parameter_constraints)
             resume = self.warm_start and hasattr(self, "density_")
             clean = validate_table(self, X, reset=not resume, allow_nan=True)
-            likelihood = resolve_likelihood(self.likelihood, X)
+            before = self.density_._column_likelihoods if resume else None
+            likelihood = columns_of_fit(self, X, before)
             if resume:
                 model = self.density_._model.likelihood
             else:
@@ -257,21 +260,24 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
             model.check(clean)
             refuse_empty(clean, model.describe())
             search = self.outlier_score != "elbo"
-            self._cluster = self._find_cluster(clean, model) if search else None
-            self.outlier_score_ = "elbo" if self._cluster is None else "log_odds"
+            cluster = self._find_cluster(clean, model) if search else None
             alpha = self.alpha
             if alpha == "auto":
                 alpha = 0.03 if search and model.name == "bernoulli" else 0.01
-                if self._cluster is not None:
+                if cluster is not None:
                     alpha *= max(1.0, float(clean.sum()) / (25 * clean.shape[0]))
             init = self.init
             if init == "auto":
                 init = "random" if has_real_values(model.describe()) else "factor_analysis"
             chosen = {"likelihood": likelihood, "alpha": alpha, "init": init}
-            self.density_ = self._fit_density(clean, chosen, resume)
+            usual = clean if cluster is None else clean[~cluster.suspects(clean)]
+            density = self._fit_density(usual, chosen, resume)
             if hasattr(self, "feature_names_in_"):
-                self.density_.feature_names_in_ = self.feature_names_in_
-            self.n_iter_ = self.density_.n_iter_
+                density.feature_names_in_ = self.feature_names_in_
+            # Not before: other threads may score meanwhile.
+            self.density_, self._cluster = density, cluster
+            self.outlier_score_ = "elbo" if cluster is None else "log_odds"
+            self.n_iter_ = density.n_iter_
             if self._cluster is not None and self.contamination == "auto":
                 self.offset_ = 0.0
             else:
@@ -298,17 +304,13 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
         return cluster
 
     def _fit_density(self, X: Any, chosen: dict[str, Any], resume: bool) -> VAEDensityEstimator:
-        """Learn the density of the rows that do not resemble the cluster, if there is one."""
-        parameters = self.get_params(deep=False)
-        del parameters["contamination"], parameters["outlier_score"]
-        parameters |= {"autoregressive": False, **chosen}
+        """Learn the density of rows that do not resemble the cluster, if there is one."""
+        parameters = own_parameters(self) | {"autoregressive": False, **chosen}
         density = VAEDensityEstimator(**parameters)
         if resume:
             density = copy.copy(self.density_).set_params(**parameters)
             # Rows without names come next.
             vars(density).pop("feature_names_in_", None)
-        if self._cluster is not None:
-            X = X[~self._cluster.suspects(X)]
         return density.fit(X)
 
     def score_samples(self, X):

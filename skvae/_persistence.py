@@ -20,9 +20,10 @@ from ._classifier import OutlierClassifier, ScoreRanks
 from ._cluster import MIN_SHARE, IndependentBernoulli, MinorityCluster
 from ._compat import output_container, validate_params
 from ._conformal import ConformalOutlierDetector
-from ._density import LIKELIHOODS, VAEDensityEstimator
+from ._density import VAEDensityEstimator
 from ._file import BELOW_ONE, FORMAT, MAX_SIZE, SMALLEST, Node, refuse, shown
 from ._imputer import VAEImputer
+from ._likelihoods import LIKELIHOODS
 from ._meta import DetectorWrapper
 from ._outlier import VAEOutlierDetector
 
@@ -343,14 +344,14 @@ def restore_output(node: Node, estimator: Any) -> None:
 
 def describe_autoencoder(estimator: AutoencoderTransformer, arrays: Arrays) -> Fields:
     """Fitted state."""
-    from ._torch.state import describe_autoencoder
+    from ._torch import state
 
-    return describe_network(estimator) | describe_autoencoder(estimator._model, arrays)
+    return describe_network(estimator) | state.describe_autoencoder(estimator._model, arrays)
 
 
 def restore_autoencoder(node: Node) -> AutoencoderTransformer:
     """Fitted transformer."""
-    from ._torch.state import restore_autoencoder
+    from ._torch import state
 
     estimator = restore_parameters(node, AutoencoderTransformer)
     architecture = restore_network(node, estimator)
@@ -359,7 +360,7 @@ def restore_autoencoder(node: Node) -> AutoencoderTransformer:
         "out_activation": architecture.choice("out_activation", ["auto", *sorted(ACTIVATIONS)]),
         "loss": architecture.choice("loss", ["auto", *LOSSES]),
     }
-    model = restore_autoencoder(node, estimator.n_features_in_, estimator._model_architecture)
+    model = state.restore_autoencoder(node, estimator.n_features_in_, estimator._model_architecture)
     estimator._keep(model)
     restore_output(node, estimator)
     return estimator
@@ -367,15 +368,15 @@ def restore_autoencoder(node: Node) -> AutoencoderTransformer:
 
 def describe_density(estimator: VAEDensityEstimator, arrays: Arrays) -> Fields:
     """Fitted state."""
-    from ._torch.state import describe_density
+    from ._torch import state
 
-    model = describe_density(estimator._model, arrays)
+    model = state.describe_density(estimator._model, arrays)
     return describe_network(estimator) | {"sparse_in": bool(estimator._sparse_in)} | model
 
 
 def restore_density(node: Node) -> VAEDensityEstimator:
     """Fitted density."""
-    from ._torch.state import restore_density
+    from ._torch import state
 
     estimator = restore_parameters(node, VAEDensityEstimator)
     architecture = restore_network(node, estimator)
@@ -388,13 +389,12 @@ def restore_density(node: Node) -> VAEDensityEstimator:
     estimator._model_architecture |= {
         "likelihood": likelihood,
         "autoregressive": architecture.choice("autoregressive", [False, True, "auto"]),
-        # It came later than the others.
-        "n_prior_components": architecture.integer("n_prior_components", 1, MAX_SIZE, 1),
+        "n_prior_components": architecture.integer("n_prior_components", 1, MAX_SIZE),
         "reg_covar": architecture.number("reg_covar", SMALLEST, BELOW_ONE),
     }
     estimator._column_likelihoods = likelihood
     estimator._sparse_in = node.choice("sparse_in", [False, True])
-    model = restore_density(node, estimator.n_features_in_, estimator._model_architecture)
+    model = state.restore_density(node, estimator.n_features_in_, estimator._model_architecture)
     estimator._keep(model)
     restore_output(node, estimator)
     return estimator
@@ -425,6 +425,7 @@ def restore_detector(node: Node) -> VAEOutlierDetector:
     """Fitted detector."""
     estimator = restore_parameters(node, VAEOutlierDetector)
     restore_within(node, estimator)
+    estimator._likelihood_of_fit = estimator.likelihood
     estimator._cluster = None
     estimator.outlier_score_ = "elbo"
     if node.value("cluster") is not None:
@@ -580,10 +581,11 @@ def restore_classifier(node: Node) -> OutlierClassifier:
     estimator = restore_wrapper(node, OutlierClassifier)
     estimator.classes_ = restore_classes(node)
     estimator.outlier_label_ = estimator.classes_[node.integer("outlier_class", 0, 1)]
-    ranks = estimator._ranks = ScoreRanks.__new__(ScoreRanks)
-    fields = node.child("ranks")
-    ranks.scale = fields.number("scale", SMALLEST)
-    ranks.outliers, ranks.inliers = (restore_ranks(fields, s) for s in ("outliers", "inliers"))
+    ranks = node.child("ranks")
+    estimator._ranks = ScoreRanks(
+        ranks.number("scale", SMALLEST),
+        *(restore_ranks(ranks, side) for side in ("outliers", "inliers")),
+    )
     return estimator
 
 

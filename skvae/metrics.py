@@ -12,8 +12,8 @@ from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
 from sklearn.utils.multiclass import unique_labels
 
-from ._base import check_labels
 from ._meta import refuse_other_signs
+from ._validation import check_labels
 
 __all__ = ["make_outlier_scorer", "plateau_threshold", "recall_at_fpr_score"]
 
@@ -100,8 +100,8 @@ class _OutlierScorer:
                 f"make_outlier_scorer judges bare outlier detectors, not {estimator!r}. For a "
                 "classifier, OutlierClassifier among them, use scikit-learn's own scorers."
             )
-        refuse_other_signs(estimator, X)
         is_outlier, _ = outlier_mask(y, self.outlier_label)
+        refuse_other_signs(estimator, X)
         if self.metric == "f1":
             flagged = np.asarray(estimator.predict(X)) == -1
             return float(f1_score(is_outlier, flagged, zero_division=0.0))

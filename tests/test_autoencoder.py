@@ -7,7 +7,8 @@ from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 from sklearn.model_selection import train_test_split
 
-from skvae import AutoencoderTransformer
+from skvae import AutoencoderTransformer, _base
+from skvae._torch.networks import ACTIVATIONS
 
 QUICK = {"max_iter": 3, "random_state": 0}
 TEXTBOOK = {
@@ -23,6 +24,10 @@ def weights_of(autoencoder):
     network = autoencoder._model.network
     layers = (network.code.layers[0], network.output)
     return [p.detach().numpy().astype(float) for layer in layers for p in layer.parameters()]
+
+
+def test_every_activation_has_a_public_name():
+    assert set(ACTIVATIONS) == _base.ACTIVATIONS
 
 
 @pytest.mark.parametrize("batch_size", [20, 1000])

@@ -143,6 +143,14 @@ def test_only_the_fit_of_a_density_takes_blocks(as_blocks):
             method(as_blocks([X, X]))
 
 
+def test_errors_of_validation_rows_say_so(binary_rows):
+    wrong = {"column 0 has 2": 2 * binary_rows, "2 features": binary_rows[:, :2]}
+    wrong |= {"missing values": np.where(binary_rows == 1, np.nan, 0), "0 sample": binary_rows[:0]}
+    for message, X_val in wrong.items():
+        with pytest.raises(ValueError, match=f"^X_val: .*{message}"):
+            VAEDensityEstimator(max_iter=1).fit(binary_rows, X_val=X_val)
+
+
 def test_refuses_no_block(tmp_path):
     with pytest.raises(ValueError, match="without a single block"):
         VAEDensityEstimator().fit(Folder(tmp_path, made_up_rows()[:0], 10))

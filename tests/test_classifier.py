@@ -32,6 +32,7 @@ from sklearn.svm import OneClassSVM
 from skvae import ConformalOutlierDetector, OutlierClassifier, VAEOutlierDetector
 from skvae._classifier import ScoreRanks
 from skvae.datasets import make_messages
+from skvae.metrics import make_outlier_scorer
 
 DETECTORS = [
     IsolationForest(n_estimators=20, random_state=0),
@@ -292,7 +293,7 @@ def test_a_row_has_the_same_probability_in_any_company(rows):
 
 
 def test_ranks_spread_the_training_rows_evenly():
-    ranks = ScoreRanks(np.array([-3.0, -2.0, -1.0, 1.0, 2.0, 3.0, 4.0]))
+    ranks = ScoreRanks.of(np.array([-3.0, -2.0, -1.0, 1.0, 2.0, 3.0, 4.0]))
     outlying = ranks.outlier_probability(np.array([-3.0, -2.0, -1.0]))
     np.testing.assert_allclose(outlying, 1 - np.array([1, 2, 3]) / 8)
     ordinary = ranks.outlier_probability(np.array([1.0, 2.0, 3.0, 4.0]))
@@ -301,19 +302,19 @@ def test_ranks_spread_the_training_rows_evenly():
 
 def test_median_of_the_flagged_rows_lies_half_way_to_one():
     flagged = -np.array([0.1, 0.2, 5.0, 90.0, 1000.0])
-    ranks = ScoreRanks(np.r_[flagged, 1.0, 2.0])
+    ranks = ScoreRanks.of(np.r_[flagged, 1.0, 2.0])
     assert ranks.outlier_probability(np.array([-5.0]))[0] == pytest.approx(0.75)
 
 
 def test_ranks_are_linear_between_training_rows():
-    ranks = ScoreRanks(np.array([-2.0, -1.0, 1.0, 3.0]))
+    ranks = ScoreRanks.of(np.array([-2.0, -1.0, 1.0, 3.0]))
     at = ranks.outlier_probability(np.array([1.0, 2.0, 3.0]))
     assert at[1] == pytest.approx((at[0] + at[2]) / 2)
 
 
 @pytest.mark.parametrize("sign", [1, -1])
 def test_ranks_without_rows_on_one_side_cover_both_sides(sign):
-    ranks = ScoreRanks(sign * np.array([1.0, 2.0, 3.0]))
+    ranks = ScoreRanks.of(sign * np.array([1.0, 2.0, 3.0]))
     probabilities = ranks.outlier_probability(np.array([-1e6, -2, -1, 0, 1, 2, 1e6]))
     assert (np.diff(probabilities) < 0).all()
     assert probabilities[3] == np.nextafter(0.5, 0)
@@ -322,20 +323,20 @@ def test_ranks_without_rows_on_one_side_cover_both_sides(sign):
 
 
 def test_ties_among_training_rows_keep_the_ranks_strictly_monotone():
-    ranks = ScoreRanks(np.array([-1.0, -1.0, -1.0, 0.0, 0.0, 2.0, 2.0]))
+    ranks = ScoreRanks.of(np.array([-1.0, -1.0, -1.0, 0.0, 0.0, 2.0, 2.0]))
     grid = np.linspace(-3, 3, 301)
     assert (np.diff(ranks.outlier_probability(grid)) < 0).all()
 
 
 def test_probabilities_do_not_jump_at_ties_among_training_rows():
-    ranks = ScoreRanks(np.array([-1.0, -1.0, -1.0, 2.0, 2.0, 2.0]))
+    ranks = ScoreRanks.of(np.array([-1.0, -1.0, -1.0, 2.0, 2.0, 2.0]))
     for tie in (-1.0, 2.0):
         around = ranks.outlier_probability(tie + np.array([-1e-9, 0, 1e-9]))
         np.testing.assert_allclose(around, around[1], atol=1e-8)
 
 
 def test_ranks_of_zeros_alone_are_finite():
-    probabilities = ScoreRanks(np.zeros(3)).outlier_probability(np.array([-1.0, 0.0, 1.0]))
+    probabilities = ScoreRanks.of(np.zeros(3)).outlier_probability(np.array([-1.0, 0.0, 1.0]))
     assert 1 > probabilities[0] > probabilities[1] == np.nextafter(0.5, 0) > probabilities[2] > 0
 
 
@@ -450,6 +451,16 @@ def test_none_among_the_labels_is_refused(rows):
             OutlierClassifier(FirstColumn()).fit(rows, y)
     with pytest.raises(ValueError, match="a label is missing"):
         OutlierClassifier(FirstColumn()).fit(rows, pd.Series(y, dtype="string"))
+
+
+def test_texts_among_other_labels_are_refused(rows):
+    y = np.array([0, "spam"] * (len(rows) // 2), dtype=object)
+    for use in (
+        lambda: OutlierClassifier(FirstColumn()).fit(rows, y),
+        lambda: make_outlier_scorer("f1", outlier_label=0)(FirstColumn().fit(rows), rows, y),
+    ):
+        with pytest.raises(ValueError, match="Input y mixes texts with other labels"):
+            use()
 
 
 def test_continuous_labels_are_refused(rows):

@@ -20,9 +20,9 @@ from skvae import (
     VAEImputer,
     VAEOutlierDetector,
     _autoencoder,
-    _base,
     _density,
     _outlier,
+    _validation,
 )
 from skvae.inspection import ScoreDistributionDisplay
 from skvae.metrics import make_outlier_scorer
@@ -151,7 +151,7 @@ def map_tables(monkeypatch, function):
     """Let the estimators see a function of the values of each table."""
 
     def mapped(*args, **options):
-        X = _base.validate_table(*args, **options)
+        X = _validation.validate_table(*args, **options)
         values = function(X.data if sp.issparse(X) else X)
         return sp.csr_matrix((values, X.indices, X.indptr), X.shape) if sp.issparse(X) else values
 
@@ -192,6 +192,34 @@ def test_every_fitted_attribute_is_documented(estimator, binary_rows):
     documented = {attribute.name for attribute in NumpyDocString(estimator.__doc__)["Attributes"]}
     assert fitted <= documented
     assert documented - {"feature_names_in_"} <= set(dir(instance))
+
+
+class FewerParameters(VAEDensityEstimator):
+    def __init__(self, max_iter=2):
+        super().__init__(2, max_iter=max_iter, random_state=0)
+
+
+class MoreParameters(VAEOutlierDetector):
+    def __init__(self, contamination="auto", *, note="", max_iter=2):
+        super().__init__(contamination, max_iter=max_iter, random_state=0)
+        self.note = note
+
+
+class MoreToFillIn(VAEImputer):
+    def __init__(self, note="", *, max_iter=2):
+        super().__init__(max_iter=max_iter, random_state=0)
+        self.note = note
+
+
+@pytest.mark.parametrize("kind", [FewerParameters, MoreParameters, MoreToFillIn])
+def test_subclasses_may_have_other_parameters(kind, real_rows):
+    subclassed, plain = kind().fit(real_rows), kind.__base__(max_iter=2, random_state=0)
+    if kind is FewerParameters:
+        plain.set_params(n_components=2)
+    plain.fit(real_rows)
+    method = "transform" if kind is MoreToFillIn else "score_samples"
+    rows = np.where(np.eye(len(real_rows), 4), np.nan, real_rows)
+    np.testing.assert_array_equal(getattr(subclassed, method)(rows), getattr(plain, method)(rows))
 
 
 def test_public_names_are_reachable():

@@ -682,6 +682,14 @@ def test_one_text_is_no_list_of_texts():
         ConformalOutlierDetector(pipeline).fit("see you later")
 
 
+def test_no_table_at_all_is_refused():
+    with pytest.raises(ValueError, match="X is None; pass a table"):
+        ConformalOutlierDetector(IsolationForest()).fit(None)
+    for fit_on in ("all", "inliers"):
+        with pytest.raises(ValueError, match="X is None; pass a table"):
+            OutlierClassifier(IsolationForest(), fit_on=fit_on).fit(None, [0, 1, 1])
+
+
 def test_calibration_scores_that_are_not_finite_are_refused():
     with pytest.raises(ValueError, match="gives 2 of 4 rows a decision_function that is not"):
         calibrated_on(1, -np.inf, np.inf, 2)

@@ -253,9 +253,11 @@ def test_a_batch_has_some_nonzeros_of_a_feature(n_nonzero, batch_size, monkeypat
     seen = batch_sizes(monkeypatch)
     X = np.zeros((100, 3))
     X.flat[:n_nonzero] = 1
-    for table in (X, sp.csr_matrix(X), [X[:7], X[7:]]):
+    stored = sp.csr_matrix(X + 1)
+    stored.data -= 1
+    for table in (X, sp.csr_matrix(X), stored, [X[:7], X[7:]]):
         VAEDensityEstimator(max_iter=1, early_stopping=False).fit(table)
-    assert seen == [batch_size] * 3
+    assert seen == [batch_size] * 4
 
 
 def test_start_knows_nothing_of_the_rows_held_out(monkeypatch):

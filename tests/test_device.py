@@ -8,7 +8,7 @@ import torch
 import torch.distributed as dist
 
 from skvae import AutoencoderTransformer, VAEDensityEstimator, VAEOutlierDetector
-from skvae._density import LIKELIHOODS
+from skvae._likelihoods import LIKELIHOODS
 from skvae._torch import sparse
 from skvae._torch.device import scoring_device, training_device
 

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
+from sklearn.feature_extraction.text import CountVectorizer
 
 import skvae
 from skvae import (
@@ -23,10 +24,11 @@ from skvae import (
     VAEDensityEstimator,
     VAEImputer,
     VAEOutlierDetector,
-    _base,
+    _validation,
 )
 from skvae._torch import loop, model
 from skvae._torch.likelihoods import bernoulli
+from skvae.datasets import make_messages
 
 LONG = os.environ.get("SKVAE_FUZZ") == "long"
 
@@ -107,7 +109,7 @@ def test_a_fit_of_another_thread_does_not_go_on_in_a_child():
     fitting, over = threading.Event(), threading.Event()
 
     def fit():
-        with _base.restored_on_error(density):
+        with _validation.restored_on_error(density):
             fitting.set()
             over.wait()
 
@@ -117,7 +119,7 @@ def test_a_fit_of_another_thread_does_not_go_on_in_a_child():
     child = os.fork()
     if child == 0:
         signal.alarm(10)
-        with _base.restored_on_error(density):
+        with _validation.restored_on_error(density):
             os._exit(0)
     status = os.waitpid(child, 0)[1]
     over.set()
@@ -402,6 +404,24 @@ def test_scores_in_threads_are_those_of_one_after_the_other(real_rows, monkeypat
     results = in_threads(lambda method: method(detector, real_rows), calls)
     for result, alone in zip(results, expected, strict=True):
         np.testing.assert_array_equal(result, alone)
+
+
+def test_a_detector_scores_by_the_fit_before_until_the_next_is_over(monkeypatch):
+    messages, _ = make_messages(300, random_state=0)
+    X = CountVectorizer(binary=True).fit_transform(messages)
+    detector = VAEOutlierDetector(max_iter=2, random_state=0).fit(X)
+    before, seen = detector.score_samples(X), []
+    fit = VAEDensityEstimator.fit
+
+    def score_and_fit(*arguments):
+        seen.append((detector.score_samples(X), detector.outlier_score_))
+        return fit(*arguments)
+
+    monkeypatch.setattr(VAEDensityEstimator, "fit", score_and_fit)
+    detector.set_params(outlier_score="elbo").fit(X)
+    ((meanwhile, score),) = seen
+    np.testing.assert_array_equal(meanwhile, before)
+    assert (score, detector.outlier_score_) == ("log_odds", "elbo")
 
 
 def test_scores_in_threads_of_a_classifier(real_rows):

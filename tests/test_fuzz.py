@@ -30,7 +30,7 @@ from skvae import (
     VAEImputer,
     VAEOutlierDetector,
 )
-from skvae._density import LIKELIHOODS
+from skvae._likelihoods import LIKELIHOODS
 
 # scikit-learn's own, which do no harm.
 pytestmark = [

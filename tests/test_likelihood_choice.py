@@ -1,5 +1,6 @@
 """Likelihoods of columns: how they are named, chosen, said and kept."""
 
+import copy
 import pickle
 import re
 
@@ -12,6 +13,7 @@ from sklearn.compose import make_column_selector
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.pipeline import make_pipeline
 
+import skvae
 from skvae import VAEDensityEstimator, VAEOutlierDetector
 from skvae.datasets import fetch_sms_spam, make_messages
 
@@ -182,15 +184,25 @@ def test_parameter_survives_clone_pickle_and_set_params(frame):
     assert density.set_params(likelihood="gaussian").fit(frame).likelihood_ == "gaussian"
 
 
-def test_selectors_go_on_with_the_columns_of_the_first_fit(frame):
-    density = VAEDensityEstimator(
-        likelihood={"poisson": make_column_selector("visits")}, warm_start=True, **QUICK
-    ).fit(frame)
-    assert density.fit(frame).n_iter_ == 6
-    assert density.partial_fit(frame).n_iter_ == 7
-    density.set_params(likelihood={"poisson": ["kind"]})
+@pytest.mark.parametrize("kind", [VAEDensityEstimator, VAEOutlierDetector])
+def test_selectors_go_on_with_the_columns_of_the_first_fit(kind, frame, tmp_path):
+    frame = frame[["size", "visits"]]
+    likelihood = {"poisson": make_column_selector(dtype_include="int64")}
+    estimator = kind(likelihood=likelihood, warm_start=True, **QUICK).fit(frame)
+    assert estimator.fit(frame).n_iter_ == 6
+    assert estimator.fit(frame.astype(float)).n_iter_ == 9
+    assert copy.deepcopy(estimator).fit(frame.astype(float)).n_iter_ == 12
+    skvae.save(estimator.set_params(likelihood={"poisson": [1]}).fit(frame), tmp_path / "m")
+    assert skvae.load(tmp_path / "m").fit(frame).n_iter_ == 15
+    estimator.set_params(likelihood={})
     with pytest.raises(ValueError, match="warm_start=False"):
-        density.fit(frame)
+        estimator.fit(frame)
+
+
+def test_chunks_go_on_with_the_columns_of_the_first_one(frame):
+    likelihood = {"poisson": make_column_selector(dtype_include="int64")}
+    density = VAEDensityEstimator(likelihood=likelihood, **QUICK).partial_fit(frame)
+    assert density.partial_fit(frame.astype(float)).n_iter_ == 2
 
 
 def test_detector_takes_a_dict(frame):

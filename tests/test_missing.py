@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 import scipy.sparse as sp
 import torch
@@ -351,6 +352,29 @@ def test_number_of_draws_is_read_when_values_are_filled_in(real_rows):
         few = imputer.set_params(n_importance_samples=n_importance_samples).transform(X)
         assert not np.array_equal(few, filled)
         np.testing.assert_allclose(few, filled, atol=4 * X[~np.isnan(X)].std())
+
+
+def test_dates_whose_missing_ones_have_a_number_are_refused():
+    dates = np.array(["2020-01-01", "2021-06-01", "NaT"] * 20, dtype="datetime64[ns]")
+    frame = pd.DataFrame({"size": np.arange(60.0), "day": dates})
+    for X in (dates[:, None], frame[["day"]], frame[["day"]] - frame["day"][0]):
+        with pytest.raises(ValueError, match="dates or durations.*Make numbers of them"):
+            VAEImputer(**QUICK).fit(X)
+    for X in (frame, pl.DataFrame(frame), pl.DataFrame({"t": dates - dates[0]})):
+        with pytest.raises(ValueError, match="dates or durations.*Make numbers of them"):
+            VAEDensityEstimator(**QUICK).fit(X)
+
+
+def test_draws_set_after_the_fit_fill_in_as_those_set_before(real_rows):
+    X = with_holes(real_rows)
+    # So many components that steps are taken for the sake of the draws alone.
+    size = {"n_components": 66, "hidden_layer_sizes": (8,), "max_iter": 2, "random_state": 0}
+    before = VAEImputer(n_importance_samples=3400, **size).fit(X).transform(X[:5])
+    imputer = VAEImputer(n_importance_samples=10, **size).fit(X)
+    few = imputer.transform(X[:5])
+    after = imputer.set_params(n_importance_samples=3400).transform(X[:5])
+    np.testing.assert_array_equal(after, before)
+    assert not np.allclose(few, before, rtol=1e-3)
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0, -1234.5])

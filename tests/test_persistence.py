@@ -40,7 +40,7 @@ from skvae import (
     VAEImputer,
     VAEOutlierDetector,
 )
-from skvae._density import LIKELIHOODS
+from skvae._likelihoods import LIKELIHOODS
 from skvae._persistence import KINDS, from_bytes, to_bytes
 
 MODELS = models()

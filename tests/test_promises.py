@@ -34,7 +34,7 @@ from skvae import (
     VAEImputer,
     VAEOutlierDetector,
 )
-from skvae._density import LIKELIHOODS
+from skvae._likelihoods import LIKELIHOODS
 from skvae._torch import loop, objective, scoring
 from skvae._torch.sparse import CSRBatch
 from skvae.datasets import make_messages
@@ -318,6 +318,22 @@ def test_promise_05_long_indices_duplicates_and_explicit_zeros_are_read_right(sp
     np.testing.assert_allclose(density.score_samples(zeros), expected, rtol=1e-12)
     contributions = VAEOutlierDetector(**QUICK).fit(sparse_rows).feature_contributions(zeros)
     np.testing.assert_array_equal(contributions.contributions.indices, zeros.indices)
+
+
+@pytest.mark.parametrize(("kind", "value"), [(bool, True), (np.uint8, 129)])
+@pytest.mark.parametrize("as_sparse", [sp.csr_matrix, sp.csc_matrix])
+def test_promise_05_entries_that_stand_twice_are_summed_in_their_type(
+    sparse_rows, kind, value, as_sparse
+):
+    X = as_sparse(sparse_rows)
+    twice = as_sparse(
+        (np.full(2 * X.nnz, value, kind), np.repeat(X.indices, 2), X.indptr * 2), X.shape
+    )
+    assert set(np.unique(twice.toarray())) == {0, 1 if kind is bool else 2}
+    density = VAEDensityEstimator(likelihood="poisson", **QUICK).fit(twice)
+    np.testing.assert_allclose(
+        density.score_samples(twice), density.score_samples(twice.toarray()), rtol=1e-12
+    )
 
 
 def test_promise_05_samples_are_as_sparse_as_the_training_table(sparse_rows):

@@ -128,7 +128,7 @@ class DensityModel(Model):
         n_prior_components: int = 1,
         hidden_layer_sizes: Sequence[int],
         activation: str,
-        reg_covar: float = Likelihood.min_variance,
+        reg_covar: float,
         seed: int,
     ):
         self.likelihood = make_likelihood(likelihood, X)
@@ -359,7 +359,8 @@ class DensityModel(Model):
     def _row_size(self, noise: Tensor, options: ScoringOptions) -> int:
         """Number of values that a row takes while it is scored, beside its features."""
         # A refined q has a matrix for each row.
-        return max(len(noise), self.network.n_components**2 if options.n_refinement_steps else 0)
+        matrix = self.network.n_components**2 if options.n_gap_refinement_steps else 0
+        return max(len(noise), matrix)
 
     def _weigh(
         self, rows: Table, network: VAE, noise: Tensor, options: ScoringOptions

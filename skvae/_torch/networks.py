@@ -291,7 +291,6 @@ class VAE(EncoderDecoder):
             self.n_features, n_prior_components, n_components, *hidden_layer_sizes
         )
         self.autoregression = Autoregression(self.n_features) if autoregressive else None
-        self.n_prior_components = n_prior_components
         self.prior = None
         if n_prior_components > 1:
             self.prior = MixturePrior(n_prior_components, n_components, generator)

@@ -23,20 +23,20 @@ class Noise:
     Attributes
     ----------
     generator : Generator
-    n_rows : int or None
-        Number of rows in the batch; None if draws are wanted for all of them.
-    places : Tensor or None
-        Which of them draws are wanted for. The others get theirs in another process, from a
-        generator in the same state.
+    n_rows : int, default=0
+        Number of rows in the batch, where draws are wanted for some of them.
+    places : Tensor or None, default=None
+        Which of them draws are wanted for; None for all. The others get theirs in another process,
+        from a generator in the same state.
     """
 
     generator: Generator
-    n_rows: int | None = None
+    n_rows: int = 0
     places: Tensor | None = None
 
     def draw(self, shape: Sequence[int], like: Tensor) -> Tensor:
         """Draws of a shape (..., n_places, n_columns), with type and device of a tensor."""
-        if self.places is None or self.n_rows in (None, len(self.places)):
+        if self.places is None or len(self.places) == self.n_rows:
             return torch.randn(shape, generator=self.generator, dtype=like.dtype).to(like.device)
         shape = (*shape[:-2], self.n_rows, shape[-1])
         noise = torch.randn(shape, generator=self.generator, dtype=like.dtype)

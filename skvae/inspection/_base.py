@@ -9,8 +9,8 @@ import numpy as np
 from sklearn.base import is_outlier_detector
 from sklearn.utils.validation import check_is_fitted
 
-from .._base import check_labels
 from .._meta import refuse_other_signs
+from .._validation import check_labels
 
 
 def import_pyplot() -> Any:

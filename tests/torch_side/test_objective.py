@@ -39,6 +39,7 @@ def test_training_loss_equals_computation_by_hand(as_table, binary_rows):
         n_components=3,
         hidden_layer_sizes=(5,),
         activation="tanh",
+        reg_covar=1e-3,
         seed=0,
     )
     model.network.double()
@@ -119,6 +120,7 @@ def test_doubly_reparameterised_gradient_is_that_of_the_importance_weighted_boun
         n_prior_components=n_prior_components,
         hidden_layer_sizes=(),
         activation="tanh",
+        reg_covar=1e-3,
         seed=0,
     )
     network, x = model.network.double(), as_batch(X)
@@ -183,6 +185,7 @@ def test_divergence_from_a_mixture_that_is_standard_normal_is_the_closed_form():
         n_prior_components=2,
         hidden_layer_sizes=(4,),
         activation="tanh",
+        reg_covar=1e-3,
         seed=0,
     )
     prior = model.network.double().prior

@@ -45,6 +45,7 @@ def made(
         n_prior_components=n_prior_components,
         hidden_layer_sizes=hidden_layer_sizes,
         activation="tanh",
+        reg_covar=1e-3,
         seed=0,
     )
     model.network.double()

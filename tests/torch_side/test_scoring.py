@@ -14,7 +14,6 @@ from skvae import VAEDensityEstimator
 from skvae._torch import scoring
 from skvae._torch.blocks import MAX_ELEMENTS, MAX_ROWS, rows_per_block
 from skvae._torch.density_model import N_MEAN_DRAWS
-from skvae._torch.likelihoods import Gaussian
 from skvae._torch.objective import divergence
 from skvae._torch.scoring import (
     MAX_FALL,
@@ -67,7 +66,7 @@ def factor_model():
     location = density._model.likelihood.location_.numpy()
     scale = density._model.likelihood.scale_.numpy()
     projection = (loadings / noise).T / np.diag(precision)
-    variance = noise / scale**2 - Gaussian.min_variance
+    variance = noise / scale**2 - density._model.likelihood.min_variance
     values = {
         "mean.weight": scale[:, None] * projection,
         "mean.bias": (location - factors.mean_) @ projection,
@@ -304,7 +303,8 @@ def test_imputed_values_are_the_conditional_means_of_factor_analysis(turned_mode
     X, factors, density = turned_model
     gaps = X[:50].copy()
     gaps[np.random.RandomState(2).uniform(size=gaps.shape) < 0.5] = np.nan
-    filled = density._impute(gaps, n_importance_samples=1, n_refinement_steps=1)
+    density.set_params(n_refinement_steps=1)
+    filled = density._impute(gaps, n_importance_samples=1)
     covariance = factors.get_covariance()
     for row, found in zip(gaps, filled, strict=True):
         here, gone = ~np.isnan(row), np.isnan(row)

@@ -22,12 +22,15 @@ def log_normal(x: Tensor, mean: Tensor | float, variance: Tensor) -> Tensor:
 class Gaussian(Likelihood):
     """Real values, with a mean and a variance for each row and feature.
 
-    Columns are standardised inside (a constant one is only centred); the log-density is that of the
-    raw table, in its units. In standardised units the variance is at least `min_variance`.
+    Columns are standardised inside; the log-density is that of the raw table, in its units. In
+    standardised units the variance is at least `min_variance`. A constant column has no scale of
+    its own: it gets 1, or as much more as makes its variance in units of the table at least
+    `MIN_VARIANCE_OF_A_CONSTANT`, lest a value never seen there outweigh all others of its row.
     """
 
     name = "gaussian"
     n_outputs = 2
+    MIN_VARIANCE_OF_A_CONSTANT = 1e-3
 
     def check(self, X: Table) -> None:
         """Accept any finite value."""
@@ -43,7 +46,8 @@ class Gaussian(Likelihood):
             )
         mean, scale = self.location_and_scale(X, mean, scale)
         # A column whose spread is rounding error of its mean is constant.
-        scale[scale <= 10 * np.finfo(float).eps * np.abs(mean)] = 1.0
+        constant = scale <= 10 * np.finfo(float).eps * np.abs(mean)
+        scale[constant] = math.sqrt(max(1, self.MIN_VARIANCE_OF_A_CONSTANT / self.min_variance))
         self.location_ = torch.from_numpy(mean)
         self.scale_ = torch.from_numpy(scale)
         standard = (torch.full_like(self.scale_, value) for value in (0.0, 1.0))

@@ -5,7 +5,7 @@ import pytest
 import scipy.sparse as sp
 from skeleton import AS_TABLE
 
-from skvae._density import LIKELIHOODS as NAMES
+from skvae._likelihoods import LIKELIHOODS as NAMES
 from skvae._torch.likelihoods import LIKELIHOODS, Mixed, choose_likelihoods, make_likelihood
 
 

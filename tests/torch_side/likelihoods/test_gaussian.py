@@ -84,6 +84,18 @@ class TestGaussian(LikelihoodTests):
         likelihood, _ = fitted(Gaussian(), X)
         assert likelihood.scale_[0] == 1
 
+    @pytest.mark.parametrize(("least", "expected"), [(1e-6, 1e-3), (1e-3, 1e-3), (0.1, 0.1)])
+    def test_smallest_variance_of_a_constant_column_is_no_less_than_a_thousandth(
+        self, least, expected
+    ):
+        X = np.column_stack([np.full(30, 5.0), np.arange(30)])
+        likelihood = Gaussian()
+        likelihood.set_min_variance(least)
+        fitted(likelihood, X)
+        sure = [torch.zeros(2), torch.full((2,), -1e6)]
+        variance = (likelihood.variance(sure) * likelihood.scale_**2).tolist()
+        assert variance == pytest.approx([expected, least * X[:, 1].var()])
+
     @AS_TABLE
     def test_refuses_a_column_whose_variance_overflows(self, as_table):
         X = as_table(np.array([[1.0, 1e300], [2.0, -1e300], [0.0, 0.0]]))
