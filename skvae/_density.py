@@ -362,9 +362,9 @@ class VAEDensityEstimator(
             If a parameter or value is not allowed, `checkpoint` is of another training, or the
             training diverges. The estimator is then as it was before.
         TypeError
-            If X can be iterated over once only.
-        FileNotFoundError
-            If the folder of `checkpoint` does not exist.
+            If X can be iterated over once only, or `process_group` is none that this process is in.
+        OSError
+            If `checkpoint` is in a folder that does not exist, or is one.
         """
         with restored_on_error(self):
             self._validate_parameters()
@@ -393,6 +393,8 @@ class VAEDensityEstimator(
         ------
         ValueError
             As in `fit`; the estimator is then as it was before.
+        TypeError
+            If X is an iterator or gives several tables.
         """
         with restored_on_error(self):
             self._validate_parameters()

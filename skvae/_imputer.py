@@ -30,7 +30,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, DocumentationLink, Base
     Parameters
     ----------
     n_components : int, default=16
-        Number of latent dimensions.
+        Number of latent dimensions, at most 21201.
     hidden_layer_sizes : array-like of int of shape (n_layers,), default=(128,)
         Sizes of the encoder's hidden layers; the decoder mirrors them. () for none.
     activation : {"identity", "relu", "tanh", "logistic", "softplus", "elu", "silu"}, \

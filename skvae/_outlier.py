@@ -48,7 +48,7 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
           cancels out. A ValueError if there is no such cluster.
         - "auto": "log_odds" for binary rows among which there is such a cluster, otherwise "elbo".
     n_components : int, default=8
-        Number of latent dimensions.
+        Number of latent dimensions, at most 21201.
     hidden_layer_sizes : array-like of int of shape (n_layers,), default=(128,)
         Sizes of the encoder's hidden layers; the decoder mirrors them. () for none.
     activation : {"identity", "relu", "tanh", "logistic", "softplus", "elu", "silu"}, \
@@ -100,11 +100,12 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
     n_iter_no_change : int, default=10
         See `tol`.
     early_stopping : bool, default=False
-        Stop on the loss of rows held out of the training instead. `offset_` is set from all rows.
+        Stop on the loss of rows held out of the training instead, and keep the best moving average
+        of the weights over about five epochs. `offset_` is set from all rows.
     validation_fraction : float, default=0.1
         Share of rows held out by `early_stopping`.
     warm_start : bool, default=False
-        Let `fit` continue from where the last one ended.
+        Let `fit` continue from where the last one ended, with its optimiser, likelihood and scale.
     random_state : int, RandomState instance or None, default=None
         Determines initialisation, shuffling, noise and the validation split.
     verbose : bool or int, default=False
