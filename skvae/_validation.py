@@ -76,7 +76,8 @@ def validate_numbers(
 
 def refuse_dates(X: Any) -> None:
     """Raise a ValueError if X holds dates or durations: as a number a missing one is none."""
-    for dtype in X.dtypes if hasattr(X, "columns") else [getattr(X, "dtype", None)]:
+    dtypes = getattr(X, "dtypes", []) if hasattr(X, "columns") else [getattr(X, "dtype", None)]
+    for dtype in dtypes:
         is_temporal = getattr(dtype, "is_temporal", bool)  # of polars
         if getattr(dtype, "kind", None) in ("m", "M") or is_temporal():
             raise ValueError(

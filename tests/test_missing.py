@@ -365,6 +365,14 @@ def test_dates_whose_missing_ones_have_a_number_are_refused():
             VAEDensityEstimator(**QUICK).fit(X)
 
 
+def test_a_table_need_not_say_the_types_of_its_columns(real_rows):
+    class Named(np.ndarray):
+        columns = ("a", "b", "c", "d")
+
+    imputer = VAEImputer(**QUICK).fit(real_rows.view(Named))
+    np.testing.assert_array_equal(imputer.transform(real_rows), real_rows)
+
+
 def test_draws_set_after_the_fit_fill_in_as_those_set_before(real_rows):
     X = with_holes(real_rows)
     # So many components that steps are taken for the sake of the draws alone.
