@@ -416,7 +416,8 @@ class VAEDensityEstimator(
             X = next(iter(X), None)
             if X is None:
                 raise ValueError("X is an iterable of blocks without a single block.")
-        table = validate_table(self, X, reset=not self._goes_on(partial), allow_nan=True)
+        with named(Blocks.name(0) if in_blocks else None):
+            table = validate_table(self, X, reset=not self._goes_on(partial), allow_nan=True)
         before = self._column_likelihoods if self._goes_on(partial) else None
         self._column_likelihoods = columns_of_fit(self, X, before)
         X = table

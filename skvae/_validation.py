@@ -40,12 +40,15 @@ def restored_on_error(estimator: BaseEstimator) -> Iterator[None]:
 
 
 @contextmanager
-def named(name: str) -> Iterator[None]:
-    """Let a ValueError of the block begin with the name of what it is about."""
+def named(name: str | None) -> Iterator[None]:
+    """Let an error of the block begin with the name of what it is about, if that has one."""
     try:
         yield
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from error
+    except (TypeError, ValueError) as error:
+        if name is None:
+            raise
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{name}: {error}") from error
 
 
 def validate_numbers(
@@ -168,11 +171,16 @@ class Blocks:
         self.check: Callable[[Any], None] | None = None
         self.is_sparse: bool | None = None
 
+    @staticmethod
+    def name(number: int) -> str:
+        """What errors about a block call it."""
+        return f"Block {number} of X, counted from 0"
+
     def __iter__(self) -> Iterator[Any]:
         is_empty = True
         for number, block in enumerate(self.blocks):
             is_empty = False
-            with named(f"Block {number} of X, counted from 0"):
+            with named(self.name(number)):
                 table = validate_table(self.estimator, block, reset=False, allow_nan=True)
                 if self.is_sparse is None:
                     self.is_sparse = sp.issparse(table)

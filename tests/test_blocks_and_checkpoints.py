@@ -151,6 +151,15 @@ def test_errors_of_validation_rows_say_so(binary_rows):
             VAEDensityEstimator(max_iter=1).fit(binary_rows, X_val=X_val)
 
 
+def test_errors_of_the_first_block_say_so(binary_rows):
+    infinite = binary_rows + np.inf
+    for block, error in ((infinite, ValueError), ([binary_rows], TypeError)):
+        with pytest.raises(error, match="^Block 0 of X, counted from 0: "):
+            VAEDensityEstimator(max_iter=1).fit(ReadOnce([block, binary_rows]))
+    with pytest.raises(TypeError, match="^X_val: These are several tables"):
+        VAEDensityEstimator(max_iter=1).fit(binary_rows, X_val=[binary_rows, binary_rows])
+
+
 def test_refuses_no_block(tmp_path):
     with pytest.raises(ValueError, match="without a single block"):
         VAEDensityEstimator().fit(Folder(tmp_path, made_up_rows()[:0], 10))
