@@ -200,9 +200,10 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, DocumentationLink, Base
             validate_params(self, self._parameter_constraints)
             table = validate_numbers(self, X, reset=True, allow_nan=True)
             likelihood = resolve_likelihood(self.likelihood, X)
-            parameters = own_parameters(self) | {"likelihood": likelihood, "autoregressive": False}
             # A smaller variance than this fills in no better.
-            self.density_ = VAEDensityEstimator(**parameters, reg_covar=1e-3).fit(table)
+            parameters = {"reg_covar": 1e-3} | own_parameters(self)
+            parameters |= {"likelihood": likelihood, "autoregressive": False}
+            self.density_ = VAEDensityEstimator(**parameters).fit(table)
             if hasattr(self, "feature_names_in_"):
                 self.density_.feature_names_in_ = self.feature_names_in_
             self.n_iter_ = self.density_.n_iter_

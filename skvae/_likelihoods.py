@@ -66,7 +66,8 @@ def columns_of_fit(
 ) -> str | dict[str, list[int]]:
     """Columns of each likelihood: those of the fit `before`, while the parameter is the same.
 
-    Later rows may have other names and types, by which the columns were found.
+    Later rows may have other names and types, by which the columns were found. The estimator keeps
+    in mind which parameter it was.
     """
     if before is None or estimator.likelihood is not vars(estimator).get("_likelihood_of_fit"):
         before = resolve_likelihood(estimator.likelihood, X)

@@ -206,9 +206,9 @@ class MoreParameters(VAEOutlierDetector):
 
 
 class MoreToFillIn(VAEImputer):
-    def __init__(self, note="", *, max_iter=2):
+    def __init__(self, reg_covar=1e-3, *, max_iter=2):
         super().__init__(max_iter=max_iter, random_state=0)
-        self.note = note
+        self.reg_covar = reg_covar
 
 
 @pytest.mark.parametrize("kind", [FewerParameters, MoreParameters, MoreToFillIn])

@@ -184,8 +184,19 @@ def test_parameter_survives_clone_pickle_and_set_params(frame):
     assert density.set_params(likelihood="gaussian").fit(frame).likelihood_ == "gaussian"
 
 
+def test_selectors_go_on_with_the_columns_of_the_first_fit(frame):
+    density = VAEDensityEstimator(
+        likelihood={"poisson": make_column_selector("visits")}, warm_start=True, **QUICK
+    ).fit(frame)
+    assert density.fit(frame).n_iter_ == 6
+    assert density.partial_fit(frame).n_iter_ == 7
+    density.set_params(likelihood={"poisson": ["kind"]})
+    with pytest.raises(ValueError, match="warm_start=False"):
+        density.fit(frame)
+
+
 @pytest.mark.parametrize("kind", [VAEDensityEstimator, VAEOutlierDetector])
-def test_selectors_go_on_with_the_columns_of_the_first_fit(kind, frame, tmp_path):
+def test_columns_of_a_type_stay_when_their_type_changes(kind, frame, tmp_path):
     frame = frame[["size", "visits"]]
     likelihood = {"poisson": make_column_selector(dtype_include="int64")}
     estimator = kind(likelihood=likelihood, warm_start=True, **QUICK).fit(frame)

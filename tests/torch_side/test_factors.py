@@ -30,12 +30,8 @@ def rows(n_rows=2000, seed=0):
 def made(X, **parameters):
     """Untrained model."""
     options = {"likelihood": "gaussian", "activation": "relu", "hidden_layer_sizes": (16,)}
-    options |= {
-        "autoregressive": False,
-        "n_components": 3,
-        "reg_covar": 1e-3,
-        "seed": 0,
-    } | parameters
+    options |= {"autoregressive": False, "n_components": 3, "reg_covar": 1e-3, "seed": 0}
+    options |= parameters
     init = options.pop("init", "factor_analysis")
     model = DensityModel(X, **options)
     if init == "factor_analysis":
