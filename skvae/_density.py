@@ -81,15 +81,16 @@ class VAEDensityEstimator(
             default="relu"
         Activation of the hidden layers.
     likelihood : {"auto", "bernoulli", "categorical", "contaminated_gaussian", "gaussian", \
-            "multinomial", "negative_binomial", "poisson"} or dict, default="auto"
+            "multinomial", "negative_binomial", "poisson", "spike_and_slab"} or dict, default="auto"
         Distribution of a feature given z. A dict gives columns to each, by index, name, mask or
         selector: ``{"categorical": [0, 3], "gaussian": make_column_selector("size")}``. Columns
         that it does not name are described as by "auto".
 
         - "auto": a table of nothing but 0 and 1 is Bernoulli; one of counts, more than half of them
           0 and 1 the commonest of the others, negative binomial. Of any other table the columns
-          with both 0 and 1 and nothing else are Bernoulli, the others contaminated Gaussian; in
-          such a Bernoulli column all other values together have probability 1 / (n_samples + 1).
+          with both 0 and 1 and nothing else are Bernoulli, those of which 50 to 99 % are one value
+          a spike and a slab, and the others contaminated Gaussian; in such a Bernoulli column all
+          other values together have probability 1 / (n_samples + 1).
         - "bernoulli": 0, 1, or a probability in between. Any other value is a ValueError that names
           the column; so is a 2 later in a table of nothing but 0 and 1.
         - "gaussian": real values, with a mean and a variance for each row and feature. Columns are
@@ -102,25 +103,28 @@ class VAEDensityEstimator(
           encoder reads no value as further than 5 from their middle. Where no rows are held out
           `fit` starts from half of the values, and comes down to a hundredth in the last of
           `max_iter` epochs. Scores are of a hundredth, whenever it stops: with more epochs raise
-          `n_iter_no_change` too, since the loss may rise while the share falls. Where a column has
-          the same value in most rows, the other values may all be taken for contaminated: prefer
-          "gaussian", or two columns, whether it is that value and how much it is otherwise.
+          `n_iter_no_change` too, since the loss may rise while the share falls.
         - "poisson": counts, integers from 0 to 1e8, whose variance is their mean.
         - "negative_binomial": counts whose variance m + m² / r is larger than their mean m; r is at
           most 2981, so that large counts that spread by less than 2 % are better "gaussian".
         - "multinomial": a row's counts given their sum, of which it says nothing. An empty row
           scores 0. Takes no missing values.
+        - "spike_and_slab": real values of which many are the same, the column's middle value:
+          rainfall, spending, dark pixels. A probability of that value for each row and feature, and
+          of the others a mean and a variance; a hundredth is contaminated as above, in that
+          probability too [10]_.
         - "categorical": codes, integers from 0, at most 1000 different ones a column. The codes
           that a column lacks in training have probability 1 / (n_samples + 1) together; with
           `OrdinalEncoder` set ``unknown_value`` to a number that no category has.
     init : {"factor_analysis", "random"}, default="factor_analysis"
         What the training starts from. "factor_analysis": the best linear model of the real values
-        and of the logarithms of counts, with a factor for each latent dimension [9]_; a better
-        density of tables whose columns depend on each other linearly, from fewer epochs. It is made
-        from at most 2000 rows, drawn at random, for at most 1000 columns of real values, and of
-        counts with a mean of at least 1, in tables of at most 20,000 columns, and 32 factors. All
-        other weights are random, and with hidden layers of the activations "tanh", "logistic" or
-        "elu" all are. "random" may be better for counts whose rows fall into groups.
+        (but those of a spike and a slab) and of the logarithms of counts, with a factor for each
+        latent dimension [9]_; a better density of tables whose columns depend on each other
+        linearly, from fewer epochs. It is made from at most 2000 rows, drawn at random, for at most
+        1000 columns of real values, and of counts with a mean of at least 1, in tables of at most
+        20,000 columns, and 32 factors. All other weights are random, and with hidden layers of the
+        activations "tanh", "logistic" or "elu" all are. "random" may be better for counts whose
+        rows fall into groups.
     autoregressive : bool or "auto", default="auto"
         Let each Bernoulli feature depend on those before it too: its logit gains a weighted sum of
         them, as in a fully visible belief network [3]_. The density is better for it where features
@@ -236,6 +240,8 @@ class VAEDensityEstimator(
        for Outlier Detection and Repair of Mixed-Type Data", AISTATS 2020.
     .. [9] D. B. Rubin and D. T. Thayer, "EM Algorithms for ML Factor Analysis", Psychometrika 47,
        1982.
+    .. [10] T. J. Mitchell and J. J. Beauchamp, "Bayesian Variable Selection in Linear Regression",
+       Journal of the American Statistical Association 83, 1988.
 
     Examples
     --------

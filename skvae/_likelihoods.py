@@ -18,6 +18,7 @@ LIKELIHOODS = (
     "multinomial",
     "negative_binomial",
     "poisson",
+    "spike_and_slab",
 )
 
 
@@ -78,4 +79,4 @@ def columns_of_fit(
 def has_real_values(likelihood: str | Mapping[str, Any]) -> bool:
     """Whether there are columns of real values; `likelihood` is a name or the columns of each."""
     names = {likelihood} if isinstance(likelihood, str) else set(likelihood)
-    return not names.isdisjoint({"gaussian", "contaminated_gaussian"})
+    return not names.isdisjoint({"gaussian", "contaminated_gaussian", "spike_and_slab"})

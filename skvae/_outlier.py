@@ -55,7 +55,7 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
             default="relu"
         Activation of the hidden layers.
     likelihood : {"auto", "bernoulli", "categorical", "contaminated_gaussian", "gaussian", \
-            "multinomial", "negative_binomial", "poisson"} or dict, default="auto"
+            "multinomial", "negative_binomial", "poisson", "spike_and_slab"} or dict, default="auto"
         Distribution of a feature given z, or the columns of each; see `VAEDensityEstimator`. With
         "multinomial", which says nothing about a row's length, a row without counts is a
         ValueError: it would look perfectly normal.

@@ -47,6 +47,7 @@ def tables():
     missing = np.where(rng.uniform(size=real.shape) < 0.1, np.nan, real)
     missing[:, 2] = np.nan
     mixed = np.c_[real[:, :2], binary[:, :2], rng.randint(4, size=40), rng.poisson(3, 40)]
+    rainy = np.where(np.arange(40)[:, None] % [3, 4, 1] > 0, 0, real[:, :3])
     spam = np.zeros((200, 16))
     spam[:180, :8] = rng.uniform(size=(180, 8)) < 0.3
     spam[180:, 8:] = rng.uniform(size=(20, 8)) < 0.8
@@ -58,6 +59,7 @@ def tables():
         "mixed": mixed,
         "counts": sp.csr_matrix(np.maximum(rng.poisson(1.0, size=(40, 5)), [1, 0, 0, 0, 0])),
         "spam": spam,
+        "rainy": rainy,
     }
 
 
@@ -77,6 +79,7 @@ def models():
         "gaussian": (VAEDensityEstimator(**SMALL, likelihood="gaussian"), "missing"),
         "mixed": (VAEDensityEstimator(**SMALL, likelihood=names), "mixed"),
         "categorical": (VAEDensityEstimator(**SMALL, likelihood="categorical"), "counts"),
+        "spike_and_slab": (VAEDensityEstimator(**SMALL), "rainy"),
         "multinomial": (VAEDensityEstimator(**SMALL, likelihood="multinomial"), "counts"),
         "negative_binomial": (
             VAEDensityEstimator(

@@ -30,6 +30,7 @@ from .likelihoods import (
     Multinomial,
     NegativeBinomial,
     Poisson,
+    SpikeAndSlab,
 )
 from .likelihoods.counts import MAX_COUNT
 from .model import Model
@@ -182,6 +183,10 @@ def describe_likelihood(likelihood: Likelihood, arrays: Arrays) -> list[dict[str
                 own["location"], own["scale"] = part.location_.numpy(), part.scale_.numpy()
                 if isinstance(part, ContaminatedGaussian):
                     own["spread"] = part.spread_.numpy()
+                if isinstance(part, SpikeAndSlab):
+                    own["spike"] = part.spike_.numpy()
+                    own["spike_share"] = part.spike_share_.numpy()
+                    own["spike_width"] = part.spike_width_.numpy()
             case Poisson() | NegativeBinomial() | Multinomial():
                 own["means"] = part.means_.numpy()
         if isinstance(part, LenientBernoulli | Categorical):
@@ -232,6 +237,10 @@ def restore_part(part: Likelihood, node: Node, n_columns: int) -> None:
             part.scale_ = column_values("scale", SMALLEST, math.inf)
             if isinstance(part, ContaminatedGaussian):
                 part.spread_ = column_values("spread", part.SPREAD, math.inf)
+            if isinstance(part, SpikeAndSlab):
+                part.spike_ = column_values("spike", -math.inf, math.inf)
+                part.spike_share_ = column_values("spike_share", SMALLEST, BELOW_ONE)
+                part.spike_width_ = column_values("spike_width", SMALLEST, math.inf)
         case Poisson() | NegativeBinomial() | Multinomial():
             part.means_ = column_values("means", SMALLEST, MAX_COUNT + 1)
     if isinstance(part, LenientBernoulli | Categorical):

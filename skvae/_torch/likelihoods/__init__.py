@@ -16,6 +16,7 @@ from .mixed import Mixed
 from .multinomial import Multinomial
 from .negative_binomial import NegativeBinomial
 from .poisson import Poisson
+from .spike_and_slab import SpikeAndSlab
 
 __all__ = [
     "LIKELIHOODS",
@@ -29,6 +30,7 @@ __all__ = [
     "Multinomial",
     "NegativeBinomial",
     "Poisson",
+    "SpikeAndSlab",
     "LinearColumns",
     "check_unit_interval",
     "choose_likelihoods",

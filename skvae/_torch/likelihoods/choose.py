@@ -18,6 +18,7 @@ from .mixed import Mixed
 from .multinomial import Multinomial
 from .negative_binomial import NegativeBinomial
 from .poisson import Poisson
+from .spike_and_slab import SpikeAndSlab, spiked_columns
 
 LIKELIHOODS: dict[str, type[Likelihood]] = {
     likelihood.name: likelihood
@@ -29,6 +30,7 @@ LIKELIHOODS: dict[str, type[Likelihood]] = {
         Multinomial,
         NegativeBinomial,
         Poisson,
+        SpikeAndSlab,
     )
 }
 
@@ -74,7 +76,8 @@ def choose_likelihoods(X: Table) -> dict[str, np.ndarray]:
     """Choose by the data: name of a likelihood -> columns that it describes.
 
     A table of zeros and ones is Bernoulli, one of counts negative binomial. Of any other table the
-    columns with both 0 and 1 and nothing else are Bernoulli, the others contaminated Gaussian.
+    columns with both 0 and 1 and nothing else are Bernoulli, those with a value that most rows have
+    are a spike and a slab, and the others contaminated Gaussian.
     """
     everything = np.arange(X.shape[1])
     if is_binary(X):
@@ -82,7 +85,12 @@ def choose_likelihoods(X: Table) -> dict[str, np.ndarray]:
     if is_count(X):
         return {"negative_binomial": everything}
     binary = binary_columns(X)
-    groups = {"bernoulli": everything[binary], "contaminated_gaussian": everything[~binary]}
+    spiked = ~binary & spiked_columns(X)
+    groups = {
+        "bernoulli": everything[binary],
+        "contaminated_gaussian": everything[~binary & ~spiked],
+        "spike_and_slab": everything[spiked],
+    }
     return {name: columns for name, columns in groups.items() if len(columns)}
 
 

@@ -50,10 +50,6 @@ class ContaminatedGaussian(Gaussian):
         self, X: Table, mean: np.ndarray, deviation: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         location, scale = mean.copy(), deviation.copy()
-        # Standard deviation of a standard normal distribution without its ends.
-        normal = NormalDist()
-        end = normal.inv_cdf(1 - self.TRIMMED)
-        of_normal = math.sqrt(1 - 2 * end * normal.pdf(end) / (1 - 2 * self.TRIMMED))
         # The middle half of a sparse column is zero unless a quarter of the values are not.
         n_values = column_counts(X)
         n_entries = np.bincount(X.indices, minlength=X.shape[1]) if sp.issparse(X) else n_values
@@ -62,16 +58,26 @@ class ContaminatedGaussian(Gaussian):
         for i, j in enumerate(spread):
             values = columns[:, [i]].toarray().ravel() if sp.issparse(X) else X[:, j]
             values = np.sort(values[~np.isnan(values)])
-            quarter, n_cut = len(values) // 4, int(self.TRIMMED * len(values))
+            quarter = len(values) // 4
             if values[quarter] < values[-1 - quarter]:
-                values = values[n_cut : len(values) - n_cut]
-                location[j] = values.mean()
-                scale[j] = np.clip(
-                    values.std() / of_normal, self.MIN_SCALE * deviation[j], deviation[j]
-                )
+                location[j], trimmed = self.trimmed_moments(values)
+                scale[j] = max(trimmed, self.MIN_SCALE * deviation[j])
         stretch = np.divide(deviation, scale, out=np.ones_like(scale), where=scale > 0)
-        self.spread_ = torch.from_numpy(self.SPREAD * np.maximum(1, stretch / 10))
+        self.spread_ = self.spread_of(stretch)
         return location, scale
+
+    def spread_of(self, stretch: np.ndarray) -> Tensor:
+        """Spread of columns whose values have this standard deviation, in their scales."""
+        return torch.from_numpy(self.SPREAD * np.maximum(1, stretch / 10))
+
+    def trimmed_moments(self, values: np.ndarray) -> tuple[float, float]:
+        """Mean and standard deviation of sorted values without their ends."""
+        normal = NormalDist()
+        end = normal.inv_cdf(1 - self.TRIMMED)
+        of_normal = math.sqrt(1 - 2 * end * normal.pdf(end) / (1 - 2 * self.TRIMMED))
+        n_cut = int(self.TRIMMED * len(values))
+        kept = values[n_cut : len(values) - n_cut]
+        return kept.mean(), min(kept.std() / of_normal, values.std())
 
     def inputs(self, x: Batch) -> Batch:
         inputs = super().inputs(x)

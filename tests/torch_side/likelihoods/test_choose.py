@@ -41,6 +41,11 @@ def test_every_likelihood_has_a_public_name():
         ),
         ([[0.0, 2.0], [1.0, 1.0]], {"bernoulli": [0], "contaminated_gaussian": [1]}),
         ([[0.0, 2.5], [1.0, 3.0], [0.5, 1.0]], {"contaminated_gaussian": [0, 1]}),
+        # Most values of a column are the same.
+        (
+            [[0.0, 2.5, 1.0, 4.0], [0.0, 3.0, 0.0, 4.0], [0.5, 3.0, 0.0, 4.0]],
+            {"bernoulli": [2], "contaminated_gaussian": [3], "spike_and_slab": [0, 1]},
+        ),
     ],
 )
 def test_choice_by_the_data(as_table, X, expected):
@@ -56,6 +61,7 @@ def test_choice_by_the_data(as_table, X, expected):
         ([[0.0, 3.0, np.nan], [np.nan, 1.0, 0.0]], {"contaminated_gaussian": [0, 1, 2]}),
         ([[0.0, 2.5], [1.0, 3.0], [np.nan, 1.0]], {"bernoulli": [0], "contaminated_gaussian": [1]}),
         ([[0.0, 2.5], [np.nan, 3.0]], {"contaminated_gaussian": [0, 1]}),
+        ([[0.5], [0.5], [1.5], [np.nan], [np.nan]], {"spike_and_slab": [0]}),
     ],
 )
 def test_choice_by_a_table_with_missing_values(X, expected):

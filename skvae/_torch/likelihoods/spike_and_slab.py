@@ -1,0 +1,129 @@
+"""Real values, most of which are one and the same: rainfall, spending, dark pixels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+from ..sparse import Table
+from .base import LinearColumns
+from .contaminated_gaussian import ContaminatedGaussian
+from .gaussian import Gaussian, log_normal
+
+
+def middles(X: Table) -> Iterator[tuple[float, int, np.ndarray]]:
+    """Middle value of each column, how many values are the same, and the others, sorted.
+
+    What more than half of a column's values are is its middle value. Missing values are left out.
+    """
+    columns = X.tocsc() if sp.issparse(X) else X
+    for j in range(X.shape[1]):
+        if sp.issparse(X):
+            entries = columns.data[columns.indptr[j] : columns.indptr[j + 1]]
+            entries = entries[entries != 0]
+            if 2 * len(entries) < X.shape[0]:  # spares writing it out
+                yield 0.0, X.shape[0] - len(entries), np.sort(entries)
+                continue
+            values = np.concatenate([entries, np.zeros(X.shape[0] - len(entries))])
+        else:
+            values = X[:, j][~np.isnan(X[:, j])]
+        values = np.sort(values)
+        middle = values[len(values) // 2] if len(values) else 0.0
+        others = values[values != middle]
+        yield middle, len(values) - len(others), others
+
+
+def spiked_columns(X: Table) -> np.ndarray:
+    """Columns with the same value in most rows, but others in more than contamination explains."""
+    counts = [(n_same, len(others)) for _, n_same, others in middles(X)]
+    n_same, n_others = np.array(counts).T
+    is_rare = n_others <= ContaminatedGaussian.SHARE * (n_same + n_others)
+    return (n_same > n_others) & ~is_rare
+
+
+class SpikeAndSlab(ContaminatedGaussian):
+    """Real values, of which a share given by z is one value of the column, the spike.
+
+    In standardised units, with the share e of contamination,
+
+        p(x|z) = (1 - e) (pi(z) N(x; spike) + (1 - pi(z)) N(x; mean, variance))
+                 + e (s N(x; spike) + (1 - s) N(x; 0, spread^2)):
+
+    a spike and a slab (Mitchell and Beauchamp, 1988) whose weights are a third output's logistic,
+    and contaminated is also which of the two a value is from: then it is the spike as often as in
+    training, s. The spike is the column's middle value. It has the smallest variance that there is,
+    in units of the column's, so that it has a density like all else; drawn, it is the value itself.
+
+    Location and scale are those of the other values, as a contaminated Gaussian has them of all; a
+    scale is at least the `MIN_SLAB_SCALE`-fold of the standard deviation of all values. That, too,
+    does not follow the ends.
+    """
+
+    name = "spike_and_slab"
+    n_outputs = 3
+    MIN_SLAB_SCALE = 0.1
+
+    def start(self, X: Table) -> list[np.ndarray]:
+        biases = super().start(X)
+        return [*biases, torch.logit(self.spike_share_).numpy()]
+
+    def location_and_scale(
+        self, X: Table, mean: np.ndarray, deviation: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        location, scale = mean.copy(), deviation.copy()
+        spike, share, width, stretch = np.ones((4, len(mean)))
+        width *= math.sqrt(max(self.min_variance, self.MIN_VARIANCE_OF_A_CONSTANT))
+        for j, (spike[j], n_same, others) in enumerate(middles(X)):
+            # Half a row of each more, so that either stays possible.
+            share[j] = (n_same + 0.5) / (n_same + len(others) + 1)
+            if len(others):
+                location[j], trimmed = self.trimmed_moments(others)
+                # Standard deviation of all values, were none far away.
+                between = math.sqrt(share[j]) * (location[j] - spike[j])
+                of_column = math.sqrt(1 - share[j]) * math.hypot(trimmed, between)
+                scale[j] = max(trimmed, self.MIN_SLAB_SCALE * of_column)
+                width[j] = math.sqrt(self.min_variance) * of_column
+                stretch[j] = others.std() / scale[j]
+        self.spread_ = self.spread_of(stretch)
+        self.spike_, self.spike_share_, self.spike_width_ = map(
+            torch.from_numpy, (spike, share, width)
+        )
+        return location, scale
+
+    def linear_columns(self, X: Table) -> list[LinearColumns]:
+        return []
+
+    def log_density(self, outputs: Sequence[Tensor], x: Tensor) -> Tensor:
+        place, width = (self.spike_ - self.location_) / self.scale_, self.spike_width_ / self.scale_
+        share = self.spike_share_.to(x)
+        spike = log_normal(x, place.to(x), width.to(x) ** 2)
+        slab = log_normal(x, outputs[0], self.variance(outputs))
+        wide = log_normal(x, 0.0, self.spread_.to(x) ** 2)
+        own = torch.logaddexp(F.logsigmoid(outputs[2]) + spike, F.logsigmoid(-outputs[2]) + slab)
+        other = torch.logaddexp(share.log() + spike, torch.log1p(-share) + wide)
+        return torch.logaddexp(math.log1p(-self.share) + own, math.log(self.share) + other)
+
+    def mean(self, outputs: Sequence[Tensor]) -> Tensor:
+        own = torch.sigmoid(outputs[2])
+        spike, location, contaminated = (
+            t.to(own) for t in (self.spike_, self.location_, self.spike_share_)
+        )
+        own_mean = own * spike + (1 - own) * Gaussian.mean(self, outputs)
+        other_mean = contaminated * spike + (1 - contaminated) * location
+        return (1 - self.share) * own_mean + self.share * other_mean
+
+    def sample(self, outputs: Sequence[Tensor], generator: Generator) -> Tensor:
+        own = torch.sigmoid(outputs[2]).cpu()
+        slab = Gaussian.sample(self, outputs, generator)
+        wide = torch.randn(slab.shape, generator=generator, dtype=slab.dtype)
+        wide = wide * self.spread_ * self.scale_ + self.location_
+        of_share, of_spike = torch.rand((2, *slab.shape), generator=generator, dtype=slab.dtype)
+        is_other = of_share < self.share
+        is_spike = of_spike < torch.where(is_other, self.spike_share_, own)
+        return torch.where(is_spike, self.spike_, torch.where(is_other, wide, slab))
