@@ -27,6 +27,7 @@ from ._validation import Blocks, n_nonzeros, named, total
 
 if TYPE_CHECKING:
     from ._torch.model import Model
+    from ._torch.ranks import Ranks
 
 ACTIVATIONS = {"identity", "relu", "tanh", "logistic", "softplus", "elu", "silu"}
 
@@ -124,18 +125,18 @@ class NetworkEstimator(DocumentationLink, BaseEstimator, ABC):
         partial: bool = False,
         blocks: Blocks | None = None,
         checkpoint: Any = None,
-        process_group: Any = None,
+        ranks: Ranks | None = None,
     ) -> None:
         """Train a new model on clean data, or a copy of the one there is, and keep it.
 
-        X is the table to train on, or the first of several `blocks`. The first process of a group
+        X is the table to train on, or the first of several `blocks`. The first of several ranks
         makes the model and keeps the checkpoint.
         """
         from ._torch.device import plain_training
-        from ._torch.ranks import Ranks
+        from ._torch.ranks import ALONE
 
         resume, max_iter = self._goes_on(partial), 1 if partial else self.max_iter
-        ranks = Ranks(process_group)
+        ranks = ranks or ALONE
         ranks.refuse_different(
             {
                 "the number of features": X.shape[1],
@@ -152,9 +153,10 @@ class NetworkEstimator(DocumentationLink, BaseEstimator, ABC):
         seeds = [int(seed) for seed in rng.randint(np.iinfo(np.int32).max, size=2)]
         if ranks.rank > 0:
             checkpoint = None
-        if checkpoint is not None:
-            checkpoint = self._open_checkpoint(checkpoint, X, X_val, seeds, resume)
-            seeds = checkpoint.task["seeds"]
+        with ranks.together():
+            if checkpoint is not None:
+                checkpoint = self._open_checkpoint(checkpoint, X, X_val, seeds, resume)
+                seeds = checkpoint.task["seeds"]
         split_seed, model_seed = seeds
         with plain_training(self.device):
             X_train, rows_to_stop = X, X_val
@@ -163,18 +165,19 @@ class NetworkEstimator(DocumentationLink, BaseEstimator, ABC):
             # Made for all rows: a fraction, a code or a NaN may be only in those held out.
             model = ranks.from_first(lambda: self._initial_model(X, X_train, model_seed, resume))
             self._model_architecture = self._architecture()
-            if X_val is not None:
-                with named("X_val"):
-                    model.check(X_val)
             tables: Iterable[Any] = [X_train]
-            if blocks is None:
-                model.check(X)
-            else:
-                tables, blocks.check = blocks, model.check
             n_rows = n_nonzero = 0
-            for table in tables:
-                n_rows += table.shape[0]
-                n_nonzero += n_nonzeros(table)
+            with ranks.together():
+                if X_val is not None:
+                    with named("X_val"):
+                        model.check(X_val)
+                if blocks is None:
+                    model.check(X)
+                else:
+                    tables, blocks.check = blocks, model.check
+                for table in tables:
+                    n_rows += table.shape[0]
+                    n_nonzero += n_nonzeros(table)
             n_rows, n_nonzero = map(sum, zip(*ranks.gather((n_rows, n_nonzero)), strict=True))
             batch_size = self._batch_size_for(n_rows, n_nonzero / (n_rows * X.shape[1]), partial)
             options = self._training_options(max_iter, batch_size)

@@ -365,15 +365,15 @@ class VAEDensityEstimator(
         Raises
         ------
         ValueError
-            If a parameter or value is not allowed, `checkpoint` is of another training, or the
-            training diverges. The estimator is then as it was before.
+            If a parameter or value is not allowed, `checkpoint` is of another training, the
+            training diverges, or another process of the group has an error before it begins. The
+            estimator is then as it was before.
         TypeError
             If X can be iterated over once only, or `process_group` is none that this process is in.
         OSError
             If `checkpoint` is in a folder that does not exist, or is one.
         """
         with restored_on_error(self):
-            self._validate_parameters()
             self._fit(X, X_val, checkpoint=checkpoint, process_group=process_group)
         return self
 
@@ -403,43 +403,46 @@ class VAEDensityEstimator(
             If X is an iterator or gives several tables.
         """
         with restored_on_error(self):
-            self._validate_parameters()
             self._fit(X, None, partial=True)
         return self
 
     def _fit(self, X, X_val, *, partial=False, checkpoint=None, process_group=None):
+        from ._torch.ranks import Ranks
+
+        ranks = Ranks(process_group)
         blocks = None
-        in_blocks = not partial and is_blocks(X)
-        in_parts = in_blocks or process_group is not None
-        if in_parts and self.early_stopping != "auto" and self.early_stopping and X_val is None:
-            raise ValueError(
-                "early_stopping=True holds rows out of a table, but X comes in blocks or to "
-                "several processes. Pass the rows that stop the training as X_val, or set "
-                "early_stopping=False."
-            )
-        if in_blocks:
-            blocks = Blocks(self, X)
-            X = next(iter(X), None)
-            if X is None:
-                raise ValueError("X is an iterable of blocks without a single block.")
-        with named(Blocks.name(0) if in_blocks else None):
-            table = validate_table(self, X, reset=not self._goes_on(partial), allow_nan=True)
-        before = self._column_likelihoods if self._goes_on(partial) else None
-        self._column_likelihoods = columns_of_fit(self, X, before)
-        X = table
-        if X_val is not None:
-            with named("X_val"):
-                X_val = validate_table(self, X_val, reset=False, allow_nan=True)
+        with ranks.together():
+            self._validate_parameters()
+            in_blocks = not partial and is_blocks(X)
+            in_parts = in_blocks or process_group is not None
+            if in_parts and self.early_stopping != "auto" and self.early_stopping and X_val is None:
+                raise ValueError(
+                    "early_stopping=True holds rows out of a table, but X comes in blocks or to "
+                    "several processes. Pass the rows that stop the training as X_val, or set "
+                    "early_stopping=False."
+                )
+            if in_blocks:
+                blocks = Blocks(self, X)
+                X = next(iter(X), None)
+                if X is None:
+                    raise ValueError("X is an iterable of blocks without a single block.")
+            with named(Blocks.name(0) if in_blocks else None):
+                table = validate_table(self, X, reset=not self._goes_on(partial), allow_nan=True)
+            before = self._column_likelihoods if self._goes_on(partial) else None
+            self._column_likelihoods = columns_of_fit(self, X, before)
+            if X_val is not None:
+                with named("X_val"):
+                    X_val = validate_table(self, X_val, reset=False, allow_nan=True)
         self._train(
-            X,
+            table,
             X_val,
-            hold_out=not partial and not in_parts and self._holds_out(X),
+            hold_out=not partial and not in_parts and self._holds_out(table),
             partial=partial,
             blocks=blocks,
             checkpoint=checkpoint,
-            process_group=process_group,
+            ranks=ranks,
         )
-        self._sparse_in = sp.issparse(X)
+        self._sparse_in = sp.issparse(table)
 
     def _keep(self, model: Any) -> None:
         super()._keep(model)

@@ -97,12 +97,36 @@ def fit_names(names):
 
 
 def outcome(function):
-    """The message of the ValueError that a function raises."""
+    """The message of the error that a function raises."""
     try:
         function()
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         return str(error)
     return "none"
+
+
+def spoilt():
+    """What is wrong with the rows of the second rank, or with what only the first one does."""
+    rows = shard("real values")
+    bad = [np.full((1, 12), np.inf), np.full((1, 12), 1e300), rows[:1, :5]]
+    first = dist.get_rank() == 0
+    group = {"process_group": dist.group.WORLD}
+
+    def fit_rows(X, X_val=None, **parameters):
+        return VAEDensityEstimator(**OPTIONS | parameters).fit(X, X_val=X_val, **group)
+
+    binary = shard("").toarray()
+    return {
+        "value": lambda: fit_rows(rows if first else bad[0]),
+        "parameter": lambda: fit_rows(rows, alpha=1e-3 if first else -1),
+        "later block": lambda: fit_rows([rows, rows if first else bad[2]]),
+        "no one": lambda: fit_rows(binary if first else 2 * binary, likelihood="bernoulli"),
+        "X_val": lambda: fit_rows(rows, rows[:3] if first else bad[0]),
+        "start": lambda: fit_rows(bad[1].repeat(2, 0) * [[1], [-1]] if first else rows),
+        "checkpoint": lambda: VAEDensityEstimator(**OPTIONS).fit(
+            rows, checkpoint=Path(sys.argv[1]) / "none" / "file", **group
+        ),
+    }
 
 
 def resumed(path):
@@ -141,6 +165,9 @@ def main(folder):
         "no names": outcome(lambda: fit_names(("abc", None)[rank])),
         "diverged": outcome(lambda: fit("", learning_rate_init=1e300, solver="sgd")),
     }
+    found["spoilt"] = {name: outcome(function) for name, function in spoilt().items()}
+    # The group is as good as before.
+    found["after errors"] = results(fit(""), "")
     np.save(folder / f"{rank}.npy", found)
     # Threads of a group that is there when Python ends may abort the process. torch.distributed.nn
     # keeps a group for good, for a default, if it is first imported when there is one.

@@ -75,6 +75,33 @@ def test_all_processes_refuse_what_one_cannot_do(found):
         assert "not finite in epoch" in rank["errors"]["diverged"]
 
 
+@pytest.mark.parametrize(
+    ("wrong", "rank", "message"),
+    [
+        ("value", 1, "ValueError: Input X contains infinity"),
+        ("parameter", 1, "InvalidParameterError: The 'alpha' parameter"),
+        ("later block", 1, "ValueError: Block 1 of X, counted from 0: X has 5 features"),
+        ("no one", 1, "ValueError: The Bernoulli likelihood takes values in [0, 1]"),
+        ("X_val", 1, "ValueError: X_val: Input X contains infinity"),
+        ("start", 0, "ValueError: The values of column 0 are so large"),
+        ("checkpoint", 0, "FileNotFoundError: "),
+    ],
+)
+def test_what_one_process_refuses_is_an_error_in_all(wrong, rank, message, found):
+    own, other = (found[place]["spoilt"][wrong] for place in (rank, 1 - rank))
+    kind, _, start = message.partition(": ")
+    assert own.startswith(start)
+    assert other == (
+        f"The processes of process_group cannot train, because rank {rank} has a {kind}: {own}"
+    )
+
+
+def test_a_group_trains_on_after_errors(found):
+    for rank in found:
+        for name, values in rank["zeros and ones"].items():
+            np.testing.assert_array_equal(rank["after errors"][name], values)
+
+
 @pytest.mark.parametrize("group", ["gloo", object()])
 def test_what_is_no_group_of_this_process_is_refused(group):
     with pytest.raises(TypeError, match="process_group must be a group"):

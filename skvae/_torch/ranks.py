@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -74,11 +75,36 @@ class Ranks:
 
     def from_first(self, make: Callable[[], T]) -> T:
         """Let the first rank make something, and give it to all."""
-        values = [make()] if self.rank == 0 else [None]
+        with self.together():
+            values = [make()] if self.rank == 0 else [None]
         if self.group is not None:
             first = dist.get_global_rank(self.group, 0)
             dist.broadcast_object_list(values, src=first, group=self.group)
         return values[0]  # type: ignore[return-value]
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Let all ranks raise an error if the block does so in one: none is left waiting.
+
+        The others' is a ValueError that tells of it. Nothing is asked of them within the block.
+        """
+        if self.group is None:
+            yield
+            return
+        failure: Exception | None = None
+        try:
+            yield
+        except Exception as error:
+            failure = error
+        causes = self.gather(None if failure is None else f"{type(failure).__name__}: {failure}")
+        if failure is not None:
+            raise failure
+        for rank, cause in enumerate(causes):
+            if cause is not None:
+                raise ValueError(
+                    f"The processes of process_group cannot train, because rank {rank} has a "
+                    f"{cause}"
+                )
 
     def refuse_different(self, facts: dict[str, Any]) -> None:
         """Raise a ValueError in all ranks that tells of a fact that is not the same in all."""
