@@ -53,6 +53,9 @@ TRAINING_CONSTRAINTS: ParameterConstraints = {
     "device": [StrOptions({"auto", "cpu", "cuda", "mps"})],
 }
 
+# Scores of equal rows may differ by this much, relative to their size, and still count as equal.
+ROUNDING = 1e-9
+
 # With batch_size="auto" an epoch has at least so many steps, as long as a feature has so many
 # non-zeros in a batch on average, with batches between these sizes.
 STEPS_IN_AN_EPOCH = 30

@@ -11,6 +11,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_random_state, indexable
 from sklearn.utils.validation import check_is_fitted
 
+from ._base import ROUNDING
 from ._compat import (
     Interval,
     ParameterConstraints,
@@ -20,9 +21,6 @@ from ._compat import (
 )
 from ._meta import DetectorWrapper
 from ._validation import restored_on_error
-
-# Scores of equal rows may differ by this much, relative to their size, and still count as equal.
-ROUNDING = 1e-9
 
 
 class ConformalOutlierDetector(OutlierMixin, DetectorWrapper):

@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from ._base import ROUNDING
 from ._cluster import MinorityCluster, find_minority_cluster
 from ._compat import DocumentationLink, Interval, StrOptions, validate_params
 from ._density import VAEDensityEstimator, own_parameters
@@ -496,8 +497,8 @@ def threshold(scores: np.ndarray, contamination: Any) -> float:
     usual = np.median(np.abs(scores))
 
     def just_below(score: float) -> float:
-        # Equal rows may differ in the last bits of their scores; the threshold must not part them.
-        return float(score - 1e-9 * (abs(score) + usual))
+        # The threshold must not part equal rows.
+        return float(score - ROUNDING * (abs(score) + usual))
 
     if contamination == "auto":
         lower, upper = np.quantile(scores, [0.25, 0.75])
