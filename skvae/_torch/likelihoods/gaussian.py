@@ -19,6 +19,11 @@ def log_normal(x: Tensor, mean: Tensor | float, variance: Tensor) -> Tensor:
     return -((x - mean) ** 2) / (2 * variance) - torch.log(2 * math.pi * variance) / 2
 
 
+def is_constant(mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
+    """Which columns are constant, or spread by no more than rounding errors of their means."""
+    return deviation <= 10 * np.finfo(float).eps * np.abs(mean)
+
+
 class Gaussian(Likelihood):
     """Real values, with a mean and a variance for each row and feature.
 
@@ -45,9 +50,9 @@ class Gaussian(Likelihood):
                 "variance overflows. Rescale the column, or take its logarithm."
             )
         mean, scale = self.location_and_scale(X, mean, scale)
-        # A column whose spread is rounding error of its mean is constant.
-        constant = scale <= 10 * np.finfo(float).eps * np.abs(mean)
-        scale[constant] = math.sqrt(max(1, self.MIN_VARIANCE_OF_A_CONSTANT / self.min_variance))
+        scale[is_constant(mean, scale)] = math.sqrt(
+            max(1, self.MIN_VARIANCE_OF_A_CONSTANT / self.min_variance)
+        )
         self.location_ = torch.from_numpy(mean)
         self.scale_ = torch.from_numpy(scale)
         standard = (torch.full_like(self.scale_, value) for value in (0.0, 1.0))

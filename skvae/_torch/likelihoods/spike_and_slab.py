@@ -14,7 +14,7 @@ from torch import Generator, Tensor
 from ..sparse import Table
 from .base import LinearColumns
 from .contaminated_gaussian import ContaminatedGaussian
-from .gaussian import Gaussian, log_normal
+from .gaussian import Gaussian, is_constant, log_normal
 
 
 def middles(X: Table) -> Iterator[tuple[float, int, np.ndarray]]:
@@ -77,12 +77,13 @@ class SpikeAndSlab(ContaminatedGaussian):
         self, X: Table, mean: np.ndarray, deviation: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         location, scale = mean.copy(), deviation.copy()
+        constant = is_constant(mean, deviation)
         spike, share, width, stretch = np.ones((4, len(mean)))
         width *= math.sqrt(max(self.min_variance, self.MIN_VARIANCE_OF_A_CONSTANT))
         for j, (spike[j], n_same, others) in enumerate(middles(X)):
             # Half a row of each more, so that either stays possible.
             share[j] = (n_same + 0.5) / (n_same + len(others) + 1)
-            if len(others):
+            if not constant[j]:
                 location[j], trimmed = self.trimmed_moments(others)
                 # Standard deviation of all values, were none far away.
                 between = math.sqrt(share[j]) * (location[j] - spike[j])

@@ -156,6 +156,14 @@ def test_slab_is_no_finer_than_a_tenth_of_the_column():
     assert likelihood.scale_.item() == pytest.approx(0.1 * X.std(), rel=0.01)
 
 
+@pytest.mark.parametrize("second", [0.1 + 0.2, np.nan])
+def test_column_without_a_spread_is_constant(second):
+    X = np.where(np.arange(100) % 3 > 0, 0.3, second)[:, None]
+    likelihood, _ = fitted(SpikeAndSlab(), X)
+    assert likelihood.scale_ == 1
+    assert likelihood.spike_width_.item() == pytest.approx(math.sqrt(1e-3))
+
+
 def test_recovers_the_density_of_columns_with_a_value_that_most_rows_have():
     rng = np.random.RandomState(0)
     X, rows = rain(rng, 2000), rain(rng, 2000)
