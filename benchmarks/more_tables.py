@@ -1,4 +1,4 @@
-"""More sets for `tabular.py`: ten of ADBench's, made again from tables that R packages hold.
+"""More sets for `tabular.py`: ten of ADBench's, made again from R's tables, and ten of digits.
 
     Rscript - <<'END'
     library(mlbench)
@@ -16,7 +16,8 @@
 
 Reads the csv files in the first folder, writes ``*.npz`` files with X and y to the second one. The
 classes that are anomalies are those of Han et al., "ADBench", NeurIPS 2022; where they left all but
-a few anomalies out, which ones is drawn anew. WDBC comes from scikit-learn.
+a few anomalies out, which ones is drawn anew. WDBC comes from scikit-learn, and so do the digits,
+of which each is the anomaly once, by 50 images. Sets whose tables are not there are left out.
 """
 
 import argparse
@@ -25,7 +26,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from sklearn.datasets import load_breast_cancer
+from sklearn.datasets import load_breast_cancer, load_digits
 
 
 @dataclass
@@ -55,12 +56,14 @@ SETS = {
     "Waveform": Set("Waveform", {"1"}, 100),
     "WDBC": Set("WDBC", {"0"}, 10),
 }
+SETS |= {f"digits-{digit}": Set("digits", {str(digit)}, 50) for digit in range(10)}
+FROM_SCIKIT_LEARN = {"WDBC": load_breast_cancer, "digits": load_digits}
 
 
 def read(folder, table):
     """Values and classes, without rows that lack a value or columns that have only one."""
-    if table == "WDBC":
-        frame = load_breast_cancer(as_frame=True).frame
+    if table in FROM_SCIKIT_LEARN:
+        frame = FROM_SCIKIT_LEARN[table](as_frame=True).frame
     else:
         frame = pd.read_csv(folder / f"{table}.csv").dropna()
     X, classes = frame.iloc[:, :-1].drop(columns="Id", errors="ignore"), frame.iloc[:, -1]
@@ -91,6 +94,10 @@ def main():
     options = parser.parse_args()
     options.sets.mkdir(exist_ok=True)
     for name, wanted in SETS.items():
+        file = options.tables / f"{wanted.table}.csv"
+        if wanted.table not in FROM_SCIKIT_LEARN and not file.exists():
+            print(f"{name}: left out, there is no {file}")
+            continue
         X, y = make(options.tables, wanted)
         np.savez_compressed(options.sets / f"{name}.npz", X=X, y=y)
         print(f"{name}: {X.shape[0]} rows, {X.shape[1]} columns, {y.sum()} anomalies")
