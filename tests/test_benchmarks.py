@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sklearn.datasets import load_digits
 
 from skvae.datasets import make_messages
 
@@ -322,7 +323,8 @@ def test_more_tables_are_made_of_normal_rows_and_anomalies(tmp_path):
         assert data["X"].shape == (14, 1)  # without the second 0.5 among benign ones
         assert np.bincount(data["y"]).tolist() == [4, 10]
         assert (data["X"][data["y"] == 0].ravel() < 4).all()
-    assert re.findall(r"(.+): (\d+) rows, (\d+) columns, (\d+) anomalies", out) == [
+    made = re.findall(r"(.+): (\d+) rows, (\d+) columns, (\d+) anomalies", out)
+    assert made[:10] == [
         ("breastw", "16", "1", "11"),
         ("WBC", "14", "1", "10"),
         ("glass", "8", "1", "3"),
@@ -334,6 +336,17 @@ def test_more_tables_are_made_of_normal_rows_and_anomalies(tmp_path):
         ("Waveform", "107", "1", "100"),
         ("WDBC", "367", "30", "10"),
     ]
+    counts = np.bincount(load_digits().target)
+    assert made[10:] == [
+        (f"digits-{digit}", str(1797 - n + 50), "61", "50") for digit, n in enumerate(counts)
+    ]
+
+
+def test_more_tables_say_which_are_not_there(tmp_path):
+    out = printed_by("more_tables.py", tmp_path, ".", "sets")
+    assert "glass: left out, there is no Glass.csv" in out
+    made = {path.stem for path in (tmp_path / "sets").iterdir()}
+    assert made == {"WDBC", *(f"digits-{digit}" for digit in range(10))}
 
 
 def test_imputation_measures_errors_in_units_of_the_variance(tmp_path):
