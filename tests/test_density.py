@@ -408,7 +408,7 @@ def test_sparse_and_dense_tables_give_the_same_density(sparse_rows):
     for X in (sparse_rows, sp.csr_matrix(sparse_rows.multiply(0.5))):
         sparse = VAEDensityEstimator(**QUICK).fit(X)
         dense = VAEDensityEstimator(**QUICK).fit(X.toarray())
-        assert sparse.likelihood_ == dense.likelihood_
+        np.testing.assert_equal(sparse.likelihood_, dense.likelihood_)
         np.testing.assert_allclose(sparse.score_samples(X), dense.score_samples(X), rtol=1e-4)
 
 
