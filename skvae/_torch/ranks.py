@@ -86,7 +86,7 @@ class Ranks:
     def together(self) -> Iterator[None]:
         """Let all ranks raise an error if the block does so in one: none is left waiting.
 
-        The others' is a ValueError that tells of it. Nothing is asked of them within the block.
+        The others' is a ValueError that tells of it. The block itself must not talk to other ranks.
         """
         if self.group is None:
             yield

@@ -88,6 +88,7 @@ class SpikeAndSlab(ContaminatedGaussian):
                 # Standard deviation of all values, were none far away.
                 between = math.sqrt(share[j]) * (location[j] - spike[j])
                 of_column = math.sqrt(1 - share[j]) * math.hypot(trimmed, between)
+                of_column = max(of_column, self.MIN_SCALE * deviation[j])
                 scale[j] = max(trimmed, self.MIN_SLAB_SCALE * of_column)
                 width[j] = math.sqrt(self.min_variance) * of_column
                 stretch[j] = others.std() / scale[j]

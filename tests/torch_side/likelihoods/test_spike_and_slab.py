@@ -164,6 +164,15 @@ def test_column_without_a_spread_is_constant(second):
     assert likelihood.spike_width_.item() == pytest.approx(math.sqrt(1e-3))
 
 
+def test_spike_has_a_width_where_others_are_rounding_errors_and_far_values():
+    X = np.where(np.arange(1000) % 3 > 0, 0.3, 0.1 + 0.2)[:, None]
+    X[[3, 6]] = 1e6
+    likelihood, _ = fitted(SpikeAndSlab(), X)
+    least = 1e-6 * X.std()
+    assert likelihood.spike_width_.item() == pytest.approx(math.sqrt(1e-3) * least)
+    assert likelihood.scale_.item() == pytest.approx(SpikeAndSlab.MIN_SLAB_SCALE * least)
+
+
 def test_recovers_the_density_of_columns_with_a_value_that_most_rows_have():
     rng = np.random.RandomState(0)
     X, rows = rain(rng, 2000), rain(rng, 2000)
