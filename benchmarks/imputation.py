@@ -43,6 +43,7 @@ PEERS = {
 # What ours differs in from its defaults.
 OURS = {
     "skvae": {},
+    "skvae-no-spike": {"likelihood": "contaminated_gaussian"},
     "skvae-8-components": {"n_components": 8},
     "skvae-elbo": {"n_training_draws": 1},
     "skvae-all-rows": {"early_stopping": False},

@@ -1,4 +1,4 @@
-"""What the estimators with a network share: parameters and training."""
+"""What estimators share: parameters and training of a network, and when scores are equal."""
 
 from __future__ import annotations
 

@@ -120,7 +120,7 @@ def spoilt():
         "value": lambda: fit_rows(rows if first else bad[0]),
         "parameter": lambda: fit_rows(rows, alpha=1e-3 if first else -1),
         "later block": lambda: fit_rows([rows, rows if first else bad[2]]),
-        "no one": lambda: fit_rows(binary if first else 2 * binary, likelihood="bernoulli"),
+        "likelihood": lambda: fit_rows(binary if first else 2 * binary, likelihood="bernoulli"),
         "X_val": lambda: fit_rows(rows, rows[:3] if first else bad[0]),
         "start": lambda: fit_rows(bad[1].repeat(2, 0) * [[1], [-1]] if first else rows),
         "checkpoint": lambda: VAEDensityEstimator(**OPTIONS).fit(

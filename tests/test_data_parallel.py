@@ -81,7 +81,7 @@ def test_all_processes_refuse_what_one_cannot_do(found):
         ("value", 1, "ValueError: Input X contains infinity"),
         ("parameter", 1, "InvalidParameterError: The 'alpha' parameter"),
         ("later block", 1, "ValueError: Block 1 of X, counted from 0: X has 5 features"),
-        ("no one", 1, "ValueError: The Bernoulli likelihood takes values in [0, 1]"),
+        ("likelihood", 1, "ValueError: The Bernoulli likelihood takes values in [0, 1]"),
         ("X_val", 1, "ValueError: X_val: Input X contains infinity"),
         ("start", 0, "ValueError: The values of column 0 are so large"),
         ("checkpoint", 0, "FileNotFoundError: "),

@@ -65,6 +65,12 @@ def column_counts(X: Table) -> np.ndarray:
     return np.count_nonzero(~np.isnan(X), axis=0)
 
 
+def sorted_values(X: Table, column: int) -> np.ndarray:
+    """Values of a column in ascending order, without missing ones; of a sparse X, best in CSC."""
+    values = X[:, [column]].toarray().ravel() if sp.issparse(X) else X[:, column]
+    return np.sort(values[~np.isnan(values)])
+
+
 def column_moments(X: Table) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of each column, in two passes, without densifying.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
+from functools import cache
 from statistics import NormalDist
 
 import numpy as np
@@ -13,8 +14,16 @@ import torch
 from torch import Generator, Tensor
 
 from ..sparse import Batch, Table
-from .base import column_counts
+from .base import column_counts, sorted_values
 from .gaussian import Gaussian, log_normal
+
+
+@cache
+def trimmed_deviation(share: float) -> float:
+    """Standard deviation of a standard normal distribution without this share at either end."""
+    normal = NormalDist()
+    end = normal.inv_cdf(1 - share)
+    return math.sqrt(1 - 2 * end * normal.pdf(end) / (1 - 2 * share))
 
 
 class ContaminatedGaussian(Gaussian):
@@ -54,10 +63,9 @@ class ContaminatedGaussian(Gaussian):
         n_values = column_counts(X)
         n_entries = np.bincount(X.indices, minlength=X.shape[1]) if sp.issparse(X) else n_values
         spread = np.flatnonzero((deviation > 0) & (n_entries >= n_values / 4))
-        columns = X[:, spread].tocsc() if sp.issparse(X) else X
-        for i, j in enumerate(spread):
-            values = columns[:, [i]].toarray().ravel() if sp.issparse(X) else X[:, j]
-            values = np.sort(values[~np.isnan(values)])
+        columns = X.tocsc() if sp.issparse(X) else X
+        for j in spread.tolist():
+            values = sorted_values(columns, j)
             quarter = len(values) // 4
             if values[quarter] < values[-1 - quarter]:
                 location[j], trimmed = self.trimmed_moments(values)
@@ -72,12 +80,9 @@ class ContaminatedGaussian(Gaussian):
 
     def trimmed_moments(self, values: np.ndarray) -> tuple[float, float]:
         """Mean and standard deviation of sorted values without their ends."""
-        normal = NormalDist()
-        end = normal.inv_cdf(1 - self.TRIMMED)
-        of_normal = math.sqrt(1 - 2 * end * normal.pdf(end) / (1 - 2 * self.TRIMMED))
         n_cut = int(self.TRIMMED * len(values))
         kept = values[n_cut : len(values) - n_cut]
-        return kept.mean(), min(kept.std() / of_normal, values.std())
+        return kept.mean(), min(kept.std() / trimmed_deviation(self.TRIMMED), values.std())
 
     def inputs(self, x: Batch) -> Batch:
         inputs = super().inputs(x)

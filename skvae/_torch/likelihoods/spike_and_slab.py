@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from ..sparse import Table
-from .base import LinearColumns
+from .base import LinearColumns, sorted_values
 from .contaminated_gaussian import ContaminatedGaussian
 from .gaussian import Gaussian, is_constant, log_normal
 
@@ -30,10 +30,7 @@ def middles(X: Table) -> Iterator[tuple[float, int, np.ndarray]]:
             if 2 * len(entries) < X.shape[0]:  # spares writing it out
                 yield 0.0, X.shape[0] - len(entries), np.sort(entries)
                 continue
-            values = np.concatenate([entries, np.zeros(X.shape[0] - len(entries))])
-        else:
-            values = X[:, j][~np.isnan(X[:, j])]
-        values = np.sort(values)
+        values = sorted_values(columns, j)
         middle = values[len(values) // 2] if len(values) else 0.0
         others = values[values != middle]
         yield middle, len(values) - len(others), others
