@@ -129,13 +129,14 @@ class NetworkEstimator(DocumentationLink, BaseEstimator, ABC):
         blocks: Blocks | None = None,
         checkpoint: Any = None,
         ranks: Ranks | None = None,
+        leaves_far_rows_out: bool = False,
     ) -> None:
         """Train a new model on clean data, or a copy of the one there is, and keep it.
 
         X is the table to train on, or the first of several `blocks`. The first of several ranks
         makes the model and keeps the checkpoint.
         """
-        from ._torch.device import plain_training
+        from ._torch.device import plain_training, training_device
         from ._torch.ranks import ALONE
 
         resume, max_iter = self._goes_on(partial), 1 if partial else self.max_iter
@@ -157,6 +158,7 @@ class NetworkEstimator(DocumentationLink, BaseEstimator, ABC):
         if ranks.rank > 0:
             checkpoint = None
         with ranks.together():
+            training_device(self.device)  # an error if there is none
             if checkpoint is not None:
                 checkpoint = self._open_checkpoint(checkpoint, X, X_val, seeds, resume)
                 seeds = checkpoint.task["seeds"]
@@ -187,8 +189,8 @@ class NetworkEstimator(DocumentationLink, BaseEstimator, ABC):
             model.train(
                 X_train,
                 rows_to_stop,
-                replace(options, ranks=ranks),
-                blocks=tables,
+                replace(options, ranks=ranks, leaves_far_rows_out=leaves_far_rows_out),
+                tables=tables,
                 n_rows=n_rows,
                 partial=partial,
                 keep_optimizer=partial or self.warm_start,

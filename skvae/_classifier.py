@@ -12,6 +12,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
+from ._base import ROUNDING
 from ._compat import StrOptions
 from ._meta import DetectorWrapper
 from ._validation import check_labels, restored_on_error
@@ -306,7 +307,8 @@ class ScoreRanks:
     def of(cls, decision: np.ndarray) -> ScoreRanks:
         """Map for the decision values of training rows, (n_samples,): negative for outliers."""
         scale = float(np.abs(decision).mean()) or 1.0
-        return cls(scale, cls._ranks(-decision[decision < 0]), cls._ranks(decision[decision > 0]))
+        sides = -decision[decision < 0], decision[decision > 0]
+        return cls(scale, *(cls._ranks(distances, ROUNDING * scale) for distances in sides))
 
     def outlier_probability(self, decision: np.ndarray) -> np.ndarray:
         """Probability of being an outlier: 0.5 near 0, falling with the decision value.
@@ -320,11 +322,14 @@ class ScoreRanks:
         )
 
     @staticmethod
-    def _ranks(distances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _ranks(distances: np.ndarray, rounding: float) -> tuple[np.ndarray, np.ndarray]:
         """Distinct distances from the threshold, and half the share of distances beyond each."""
-        distinct, counts = np.unique(distances, return_counts=True)
-        n_within = np.concatenate([[0], np.cumsum(counts)])
-        return np.concatenate([[0.0], distinct]), 0.5 - 0.5 * n_within / (len(distances) + 1)
+        distances = np.sort(distances)
+        # The last of those that are equal up to rounding, as the scores of equal rows are.
+        is_last = np.diff(distances, append=np.inf) > rounding
+        n_within = np.concatenate([[0], np.flatnonzero(is_last) + 1])
+        distinct = np.concatenate([[0.0], distances[is_last]])
+        return distinct, 0.5 - 0.5 * n_within / (len(distances) + 1)
 
     def _upper_tail(self, distance: np.ndarray, ranks: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
         """From 0.5 at distance 0, linear between known distances, and on to 0 at infinity."""

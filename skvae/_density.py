@@ -406,7 +406,16 @@ class VAEDensityEstimator(
             self._fit(X, None, partial=True)
         return self
 
-    def _fit(self, X, X_val, *, partial=False, checkpoint=None, process_group=None):
+    def _fit(
+        self,
+        X,
+        X_val,
+        *,
+        partial=False,
+        checkpoint=None,
+        process_group=None,
+        leaves_far_rows_out=False,
+    ):
         from ._torch.ranks import Ranks
 
         ranks = Ranks(process_group)
@@ -441,6 +450,7 @@ class VAEDensityEstimator(
             blocks=blocks,
             checkpoint=checkpoint,
             ranks=ranks,
+            leaves_far_rows_out=leaves_far_rows_out,
         )
         self._sparse_in = sp.issparse(table)
 

@@ -268,12 +268,15 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
                 alpha = 0.03 if search and model.name == "bernoulli" else 0.01
                 if cluster is not None:
                     alpha *= max(1.0, float(clean.sum()) / (25 * clean.shape[0]))
-            init = self.init
+            init, is_real = self.init, has_real_values(model.describe())
             if init == "auto":
-                init = "random" if has_real_values(model.describe()) else "factor_analysis"
+                init = "random" if is_real else "factor_analysis"
             chosen = {"likelihood": likelihood, "alpha": alpha, "init": init}
             usual = clean if cluster is None else clean[~cluster.suspects(clean)]
-            density = self._fit_density(usual, chosen, resume)
+            density = copy.copy(self.density_) if resume else VAEDensityEstimator()
+            density.set_params(**own_parameters(self) | chosen, autoregressive=False)
+            density.__dict__.pop("feature_names_in_", None)  # rows without names come next
+            density._fit(usual, None, leaves_far_rows_out=is_real)
             if hasattr(self, "feature_names_in_"):
                 density.feature_names_in_ = self.feature_names_in_
             # Not before: other threads may score meanwhile.
@@ -304,16 +307,6 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
                 f"{obstacle}. Use outlier_score='auto', which looks for one and can do without."
             )
         return cluster
-
-    def _fit_density(self, X: Any, chosen: dict[str, Any], resume: bool) -> VAEDensityEstimator:
-        """Learn the density of rows that do not resemble the cluster, if there is one."""
-        parameters = own_parameters(self) | {"autoregressive": False, **chosen}
-        density = VAEDensityEstimator(**parameters)
-        if resume:
-            density = copy.copy(self.density_).set_params(**parameters)
-            # Rows without names come next.
-            vars(density).pop("feature_names_in_", None)
-        return density.fit(X)
 
     def score_samples(self, X):
         """Score of each row; see `outlier_score`.

@@ -13,6 +13,7 @@ import torch.distributed.nn  # noqa: F401
 
 from skvae import VAEDensityEstimator
 from skvae._torch import loop
+from skvae._torch.device import is_available
 
 # Rows of the first rank, of 240.
 N_FIRST = 150
@@ -110,6 +111,7 @@ def spoilt():
     rows = shard("real values")
     bad = [np.full((1, 12), np.inf), np.full((1, 12), 1e300), rows[:1, :5]]
     first = dist.get_rank() == 0
+    absent = next(device for device in ("cuda", "mps") if not is_available(device))
     group = {"process_group": dist.group.WORLD}
 
     def fit_rows(X, X_val=None, **parameters):
@@ -122,6 +124,7 @@ def spoilt():
         "later block": lambda: fit_rows([rows, rows if first else bad[2]]),
         "likelihood": lambda: fit_rows(binary if first else 2 * binary, likelihood="bernoulli"),
         "X_val": lambda: fit_rows(rows, rows[:3] if first else bad[0]),
+        "device": lambda: fit_rows(rows, device="cpu" if first else absent),
         "start": lambda: fit_rows(bad[1].repeat(2, 0) * [[1], [-1]] if first else rows),
         "checkpoint": lambda: VAEDensityEstimator(**OPTIONS).fit(
             rows, checkpoint=Path(sys.argv[1]) / "none" / "file", **group

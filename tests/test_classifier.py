@@ -335,6 +335,18 @@ def test_probabilities_do_not_jump_at_ties_among_training_rows():
         np.testing.assert_allclose(around, around[1], atol=1e-8)
 
 
+def test_training_rows_that_are_equal_up_to_rounding_share_a_rank():
+    rounding = 1e-15 * np.arange(100)
+    exact, rounded = (
+        ScoreRanks.of(np.concatenate([-1 - error, 2 + error, [-5.0, 7.0]]))
+        for error in (0 * rounding, rounding)
+    )
+    for decision in (-1 - rounding, 2 + rounding, np.linspace(-6, 8, 99)):
+        np.testing.assert_allclose(
+            rounded.outlier_probability(decision), exact.outlier_probability(decision), atol=1e-9
+        )
+
+
 def test_ranks_of_zeros_alone_are_finite():
     probabilities = ScoreRanks.of(np.zeros(3)).outlier_probability(np.array([-1.0, 0.0, 1.0]))
     assert 1 > probabilities[0] > probabilities[1] == np.nextafter(0.5, 0) > probabilities[2] > 0

@@ -85,6 +85,7 @@ def test_all_processes_refuse_what_one_cannot_do(found):
         ("X_val", 1, "ValueError: X_val: Input X contains infinity"),
         ("start", 0, "ValueError: The values of column 0 are so large"),
         ("checkpoint", 0, "FileNotFoundError: "),
+        ("device", 1, "ValueError: device='"),
     ],
 )
 def test_what_one_process_refuses_is_an_error_in_all(wrong, rank, message, found):

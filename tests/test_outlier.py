@@ -35,6 +35,19 @@ def test_scattered_rows_are_outliers():
     assert roc_auc_score(np.repeat([1, 0], [400, 20]), scores) > 0.95
 
 
+def test_a_tight_group_far_from_the_others_is_not_learned():
+    rng = np.random.RandomState(0)
+    inliers = rng.randn(980, 2) @ rng.randn(2, 8) + 0.3 * rng.randn(980, 8)
+    group = [6, -6, 6, -6, 6, -6, 6, -6] + 0.1 * rng.randn(20, 8)
+    X, is_inlier = np.vstack([inliers, group]), np.repeat([1, 0], [980, 20])
+    detector = VAEOutlierDetector(random_state=0).fit(X)
+    assert roc_auc_score(is_inlier, detector.score_samples(X)) == 1
+    assert detector.score_samples(group).max() < detector.offset_
+    # A density is of all rows, this group among them.
+    density = VAEDensityEstimator(**DETECTOR, random_state=0, reg_covar=1e-3).fit(X)
+    assert density.score(group) > detector.score_samples(group).mean() + 10
+
+
 @pytest.fixture
 def contaminated():
     """CSR rows of 60 words, 450 from one half of them in the main, then 50 from the other half."""

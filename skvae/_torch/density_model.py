@@ -41,7 +41,7 @@ from .start import start_from_factors
 
 @dataclass(frozen=True)
 class ScoringOptions:
-    """How to score: the estimator's parameters of the same names."""
+    """How to score: what the estimator's parameters come to."""
 
     n_importance_samples: int = 1
     n_refinement_steps: int = 0
@@ -56,6 +56,9 @@ MAX_AUTOREGRESSIVE_FEATURES = 2000
 # Fewest features of which n_negative_samples="auto" samples the zeros, and columns that it samples.
 MIN_FEATURES_TO_SAMPLE = 20_000
 N_ZEROS_SAMPLED = 3000
+
+# Interquartile ranges above the upper quartile of a batch's losses from where rows are far out.
+OUTER_FENCE = 3.0
 
 # Draws from which the rows that stop the training are scored.
 N_VALIDATION_DRAWS = 8
@@ -111,6 +114,18 @@ def n_zeros_sampled(
             "n_negative_samples='auto', which can do without."
         )
     return None if wanted is None else int(wanted)
+
+
+def without_far_rows(terms: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Terms of the loss of a batch's rows, without gradients where their sum is far out.
+
+    Far out is beyond Tukey's (1977) outer fence. So the rows that fit worst are left out of each
+    step (Shen and Sanghavi, 2019), if they stand apart from the others.
+    """
+    loss = torch.stack(list(terms)).sum(0).detach()
+    lower, upper = loss.quantile(loss.new_tensor([0.25, 0.75]))
+    is_far = loss > upper + OUTER_FENCE * (upper - lower)
+    return tuple(torch.where(is_far, term.detach(), term) for term in terms)
 
 
 class DensityModel(Model):
@@ -187,17 +202,16 @@ class DensityModel(Model):
             batch_size = min(options.batch_size, X.shape[0])
             return self._sampled_row_losses(n_zeros, batch_size, optimizer)
         network, likelihood, n_draws = self.network, self.likelihood, options.n_training_draws
-        if n_draws == 1:
-            return lambda rows, noise, progress: elbo_terms(
-                network, likelihood.in_training(progress), self._prepare(rows, network), noise
-            )
-        return lambda rows, noise, progress: importance_weighted_terms(
-            network,
-            likelihood.in_training(progress),
-            self._prepare(rows, network),
-            n_draws,
-            noise,
-        )
+
+        def row_losses(rows: Table, noise: Noise, progress: float) -> tuple[Tensor, ...]:
+            x, annealed = self._prepare(rows, network), likelihood.in_training(progress)
+            if n_draws == 1:
+                terms = elbo_terms(network, annealed, x, noise)
+            else:
+                terms = importance_weighted_terms(network, annealed, x, n_draws, noise)
+            return without_far_rows(terms) if options.leaves_far_rows_out else terms
+
+        return row_losses
 
     def optimizer_kind(self, X: Table, options: TrainingOptions) -> str:
         by_rows = n_zeros_sampled(options, self.likelihood, self.network, X) is not None

@@ -34,7 +34,7 @@ RowLosses = Callable[[Table, Noise, float], tuple[Tensor, ...]]
 
 @dataclass
 class Plateau:
-    """Says when a loss has stopped falling by more than `tol` for `patience` epochs."""
+    """Says when a loss has not fallen by at least `tol` for `patience` epochs."""
 
     tol: float
     patience: int
@@ -197,7 +197,7 @@ class Training:
             self.history.terms.append(terms)
             return loss
         loss = self.validate(loss_of_validation_rows, epoch)
-        # Together, so that Ctrl-C does not part them.
+        # One right after the other: Ctrl-C hardly ever parts them.
         self.history.terms.append(terms)
         self.history.validation.append(loss)
         return loss

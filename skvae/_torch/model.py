@@ -25,7 +25,10 @@ from .sparse import Table
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """How to train: the estimator's parameters of the same names, and the ranks that do so."""
+    """How to train: the estimator's parameters of the same names, and what is none.
+
+    `leaves_far_rows_out` is said by a detector, and `ranks` are those that train together.
+    """
 
     solver: str
     alpha: float
@@ -38,6 +41,7 @@ class TrainingOptions:
     device: str
     n_training_draws: int = 1
     n_negative_samples: int | str | None = None
+    leaves_far_rows_out: bool = False
     ranks: Ranks = ALONE
 
 
@@ -99,17 +103,17 @@ class Model(ABC):
         X_val: Table | None,
         options: TrainingOptions,
         *,
-        blocks: Iterable[Table],
+        tables: Iterable[Table],
         n_rows: int,
         partial: bool,
         keep_optimizer: bool,
         checkpoint: Checkpoint | None = None,
     ) -> None:
-        """Train on the rows of all blocks; `X_val` stops the training if given.
+        """Train on the rows of all tables; `X_val` stops the training if given.
 
-        The training begins wherever the network is. An epoch is an iteration over the blocks, of
+        The training begins wherever the network is. An epoch is an iteration over the tables, of
         which X is the first or the only one. With `partial` they are a chunk of the training rows.
-        Each of several ranks has blocks and `X_val` of its own, and the same network; `n_rows` is
+        Each of several ranks has tables and `X_val` of its own, and the same network; `n_rows` is
         what all have together.
         """
         ranks = options.ranks
@@ -126,7 +130,7 @@ class Model(ABC):
         history = train(
             self.network,
             row_losses,
-            blocks,
+            tables,
             optimizer=optimizer,
             generator=self.generator,
             batch_size=options.batch_size,

@@ -170,7 +170,8 @@ class Autoregression(nn.Module):
         `logits` is (..., n_features), what z says; `uniform` holds draws that broadcast with it.
         """
         weight = self.weight
-        x, probabilities = torch.zeros_like(logits + uniform), torch.zeros_like(logits + uniform)
+        shape = torch.broadcast_shapes(logits.shape, uniform.shape)
+        x, probabilities = logits.new_zeros(2, *shape)
         for j in range(logits.shape[-1]):
             logit = logits[..., j] + x[..., :j] @ weight[:j, j]
             probabilities[..., j] = torch.sigmoid(logit)
@@ -284,7 +285,8 @@ class VAE(EncoderDecoder):
         self.outputs = nn.ModuleList(
             Output(self.n_output_inputs, bias, generator) for bias in output_biases
         )
-        # Largest number of values that a row is decoded to: what blocks of rows are cut by.
+        # Width of the widest output, by which blocks of rows are cut; a row of several likelihoods
+        # has outputs of each.
         self.n_features = max(len(bias) for bias in output_biases)
         # What a latent point takes at most while it is decoded: what blocks of draws are cut by.
         self.largest_layer = max(

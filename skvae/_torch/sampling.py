@@ -8,12 +8,14 @@ are the gradients. Only the rows of the weights that belong to these columns are
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import dataclass, field, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
+from .blocks import MAX_ROWS
 from .networks import VAE
 from .sparse import CSRBatch
 
@@ -140,7 +142,7 @@ class RowTraining:
     means : Tensor of shape (n_features,)
         Mean of each column in training.
     n_draws : int
-        Columns drawn a step for their zeros.
+        Columns drawn for their zeros, a step of at most `MAX_ROWS` rows.
     optimizer : Optimizer
         Adam or SGD of all parameters of the network; keeps the state of the rows.
     batch_size : int
@@ -158,7 +160,9 @@ class RowTraining:
         self.sampler = ColumnSampler(means, n_draws)
         self.optimizer = optimizer
         in_use = 1 - torch.exp(-batch_size * means)
-        drawn = 1 - torch.exp(n_draws * torch.log1p(-self.sampler.probabilities))
+        # Each piece of a batch has draws of its own.
+        n_drawn = n_draws * math.ceil(batch_size / MAX_ROWS)
+        drawn = 1 - torch.exp(n_drawn * torch.log1p(-self.sampler.probabilities))
         counted = in_use + drawn - in_use * drawn
         groups = optimizer.param_groups
         decay = {id(p): group["weight_decay"] for group in groups for p in group["params"]}

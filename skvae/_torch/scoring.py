@@ -7,7 +7,7 @@ the row.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -155,11 +155,11 @@ def fit_of(network: VAE, likelihood: Likelihood, x: Batch, q: Posterior, noise: 
     precision = -scale.detach().mT @ d_scale
     precision = (precision + precision.mT) / 2
     finite = precision.flatten(1).isfinite().all(1) & gradient.isfinite().all(1)
-    here = torch.eye(gradient.shape[1]).to(precision)
+    identity = torch.eye(len(precision[0]), dtype=precision.dtype, device=precision.device)
     return Fit(
         elbo,
         torch.where(finite[:, None], gradient, 0),
-        torch.where(finite[:, None, None], precision, here),
+        torch.where(finite[:, None, None], precision, identity),
     )
 
 
@@ -187,19 +187,22 @@ def refine(
     one is a quarter as long. Score the result with other draws: by these its ELBO is too high.
     """
 
-    def choose(chosen: Tensor, a: Tensor, b: Tensor) -> Tensor:
-        return torch.where(chosen.view(-1, *[1] * (a.ndim - 1)), a, b)
+    def choose(chosen: Tensor, new: Iterable[Tensor], old: Iterable[Tensor]) -> list[Tensor]:
+        pairs = zip(new, old, strict=True)
+        return [torch.where(chosen.view(-1, *[1] * (a.ndim - 1)), a, b) for a, b in pairs]
 
     q = q.full()
     fit = fit_of(network, likelihood, x, q, noise)
     rate = torch.ones_like(fit.elbo)
-    for _ in range(n_steps):
+    for n_left in reversed(range(n_steps)):
         new_q = natural_step(q, fit, rate)
+        if n_left == 0:  # no gradients are needed
+            elbo, _ = log_density(network, likelihood, x, new_q, noise, importance_weighted=False)
+            return Posterior(*choose(elbo > fit.elbo - MAX_FALL, new_q, q))
         new_fit = fit_of(network, likelihood, x, new_q, noise)
         better = new_fit.elbo > fit.elbo - MAX_FALL
         rate = torch.where(better, (2 * rate).clamp(max=1), rate / 4)
-        q = Posterior(*(choose(better, *pair) for pair in zip(new_q, q, strict=True)))
-        fit = Fit(*(choose(better, *pair) for pair in zip(new_fit, fit, strict=True)))
+        q, fit = Posterior(*choose(better, new_q, q)), Fit(*choose(better, new_fit, fit))
     return q
 
 

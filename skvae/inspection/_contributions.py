@@ -259,12 +259,10 @@ class ContributionsDisplay:
         (tops,) = top_contributions(row, n_features=top_k)
         shown = [feature for feature, _ in tops]
         contributions = np.array([contribution for _, contribution in tops])
-        labels = [str(self.feature_names[feature]) for feature in shown]
+        labels = [str(name) for name in np.asarray(self.feature_names)[shown]]
         if self.values is not None:
-            labels = [
-                f"{label} = {_short(self.values[feature])}"
-                for label, feature in zip(labels, shown, strict=True)
-            ]
+            values = map(_short, np.asarray(self.values)[shown])
+            labels = [f"{label} = {value}" for label, value in zip(labels, values, strict=True)]
         positions = np.arange(len(shown))
         colors = _outlier_colors(contributions).to_rgba(contributions)
         bars = self.ax_.barh(positions, contributions, color=colors, edgecolor="grey")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from numbers import Integral
 
 import numpy as np
+import scipy.sparse as sp
+from sklearn.utils import check_array
 
 from ._base import axes_for, classes, density_of
 
@@ -70,7 +72,7 @@ class LatentSpaceDisplay:
             If a label is missing, there are not as many as rows, the codes have one dimension, or
             `components` are not two of them.
         """
-        codes = np.asarray(density_of(estimator, "transform").transform(X))
+        codes = density_of(estimator, "transform").transform(X)
         return cls(codes, y).plot(components=components, ax=ax)
 
     def plot(self, *, components=None, ax=None):
@@ -94,7 +96,8 @@ class LatentSpaceDisplay:
             If a label is missing, there are not as many as rows, the codes have one dimension, or
             `components` are not two of them.
         """
-        codes = np.asarray(self.codes)
+        codes = check_array(self.codes, accept_sparse=True, input_name="codes")
+        codes = codes.toarray() if sp.issparse(codes) else codes
         if codes.shape[1] < 2:
             raise ValueError("A latent space of one dimension has no plane to show.")
         if components is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from sklearn.utils import check_array, column_or_1d
 
+from .._base import ROUNDING
 from ._base import axes_for, classes, draw_threshold, judge
 
 
@@ -131,7 +132,11 @@ class ScoreDistributionDisplay:
             If a label is missing, there are not as many as rows, or a score is not finite.
         """
         scores = column_or_1d(check_array(self.scores, ensure_2d=False, input_name="scores"))
-        edges = np.histogram_bin_edges(scores, bins)
+        limits = None
+        if np.ptp(scores) <= ROUNDING * np.abs(scores).max():
+            # Those that NumPy gives equal scores; between scores equal up to rounding is no bin.
+            limits = scores[0] - 0.5, scores[0] + 0.5
+        edges = np.histogram_bin_edges(scores, bins, limits)
         of_class = classes(self.y, len(scores))
         self.ax_, self.figure_ = axes_for(ax)
         self.bars_ = [

@@ -172,6 +172,13 @@ def test_bars_name_the_cells():
     assert bar_labels(display) == ["amount = 1.23e+03", "age = 41", "city = Rome", "paid = None"]
 
 
+def test_names_and_cells_of_a_series_go_by_their_places():
+    cells = pd.Series([1.5, 2.5, 3.5], index=[2, 0, 1])
+    names = pd.Series(["a", "b", "c"], index=["x", "y", "z"])
+    display = ContributionsDisplay([-3.0, -2.0, -1.0], names, cells).plot()
+    assert bar_labels(display) == ["a = 1.5", "b = 2.5", "c = 3.5"]
+
+
 def test_dollars_in_names_are_no_mathematics():
     display = ContributionsDisplay([-1.0], ["$x_1$"], ["$\\bad$"]).plot()
     display.figure_.canvas.draw()

@@ -3,6 +3,7 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from displays import X, Y, legend_labels
 from sklearn.decomposition import PCA
 from sklearn.ensemble import IsolationForest
@@ -53,6 +54,18 @@ def test_any_transformer_has_a_latent_space():
 def test_codes_may_be_lists():
     display = LatentSpaceDisplay([[0.0, 1.0], [1.0, 0.0]], ["ham", "spam"]).plot()
     assert [drawn.tolist() for drawn in points(display.ax_)] == [[[0.0, 1.0]], [[1.0, 0.0]]]
+
+
+def test_sparse_codes_are_drawn():
+    display = LatentSpaceDisplay(sp.csr_array([[0.0, 2.0], [1.0, 0.0]])).plot()
+    assert points(display.ax_)[0].tolist() == [[0.0, 2.0], [1.0, 0.0]]
+
+
+@pytest.mark.parametrize("codes", [[0.1, 0.2, 0.3], [[0.0, np.nan], [1.0, 2.0]]])
+def test_codes_that_are_no_finite_table_are_refused_without_an_empty_figure(codes):
+    with pytest.raises(ValueError, match="Expected 2D array|codes contains NaN"):
+        LatentSpaceDisplay(codes).plot()
+    assert not plt.get_fignums()
 
 
 def test_codes_are_drawn_on_given_axes(density):

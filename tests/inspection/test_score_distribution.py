@@ -102,3 +102,12 @@ def test_scores_are_drawn_on_given_axes(detector):
     assert by_scores.ax_ is right
     assert by_scores.figure_ is figure
     assert plt.get_fignums() == [figure.number]
+
+
+@pytest.mark.parametrize("score", [-20.0, 0.001])
+def test_scores_that_are_equal_up_to_rounding_are_drawn_as_equal_ones(score):
+    scores = np.array([score, np.nextafter(score, -1), score])
+    display = ScoreDistributionDisplay.from_predictions(scores)
+    (bars,) = display.bars_
+    assert sum(bar.get_height() * bar.get_width() for bar in bars) == pytest.approx(1)
+    assert bars[0].get_x() == pytest.approx(score - 0.5)

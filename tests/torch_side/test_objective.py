@@ -9,7 +9,7 @@ from torch.distributions import Normal
 from torch.distributions import kl_divergence as torch_kl
 
 from skvae import VAEDensityEstimator
-from skvae._torch.density_model import DensityModel
+from skvae._torch.density_model import DensityModel, without_far_rows
 from skvae._torch.objective import (
     divergence,
     importance_weighted_terms,
@@ -198,3 +198,25 @@ def test_divergence_from_a_mixture_that_is_standard_normal_is_the_closed_form():
     z = mean + (log_variance / 2).exp() * elbo_noise(0, 3)[:, None]
     found = divergence(model.network, mean, log_variance, z)
     torch.testing.assert_close(found, kl_divergence(mean, log_variance))
+
+
+def test_rows_beyond_the_outer_fence_have_no_gradient():
+    reconstruction = torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0, 9.9, 10.1], requires_grad=True)
+    kl = torch.full((7,), 2.0, requires_grad=True)
+    terms = without_far_rows((reconstruction, kl))
+    for term, value in zip(terms, (reconstruction, kl), strict=True):
+        assert torch.equal(term, value)
+    # Their sums have quartiles 4.5 and 9.45; the fence is 24.3.
+    sum(terms).sum().backward()
+    assert reconstruction.grad.tolist() == kl.grad.tolist() == [1.0] * 7
+    reconstruction.grad = None
+    with torch.no_grad():
+        reconstruction[-1] = 100.0
+    sum(without_far_rows((reconstruction, kl))).sum().backward()
+    assert reconstruction.grad.tolist() == [1.0] * 6 + [0.0]
+
+
+def test_one_row_and_equal_rows_are_not_far():
+    for loss in (torch.ones(1, requires_grad=True), torch.ones(5, requires_grad=True)):
+        without_far_rows((loss,))[0].sum().backward()
+        assert (loss.grad == 1).all()

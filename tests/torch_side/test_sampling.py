@@ -168,6 +168,25 @@ def test_decay_is_divided_by_the_share_of_steps():
     assert training.outputs[1].decay == 0
 
 
+def test_each_piece_of_a_batch_draws_columns_of_its_own(monkeypatch):
+    monkeypatch.setattr(sampling, "MAX_ROWS", 4)
+    _, model, training, _ = made("bernoulli")  # a step of 12 rows has three pieces
+    n_steps, counts = 2000, torch.zeros(N_FEATURES)
+    for _ in range(n_steps):
+        taken = torch.zeros(N_FEATURES, dtype=bool)
+        for _piece in range(N_ROWS // 4):
+            rows = sp.csr_matrix(np.zeros((4, N_FEATURES)))
+            training.restrict(model._prepare(rows, model.network), model.generator)
+            taken[training.columns] = True
+        counts += taken / n_steps
+    p = training.sampler.probabilities
+    expected = 1 - torch.exp(3 * 7 * torch.log1p(-p))
+    torch.testing.assert_close(counts, expected.float(), atol=0.05, rtol=0)
+    in_use = 1 - torch.exp(-N_ROWS * model.likelihood.marginals_)
+    share = 1 - (1 - expected) * (1 - in_use)
+    torch.testing.assert_close(training.outputs[0].share, share)
+
+
 def weights_after(model, X, solver, by_rows, monkeypatch, n_epochs=6, batch_size=N_ROWS):
     """Weights after some epochs, with every column in use in each batch."""
     options = VAEDensityEstimator(
@@ -177,7 +196,7 @@ def weights_after(model, X, solver, by_rows, monkeypatch, n_epochs=6, batch_size
     monkeypatch.setattr(
         ColumnSampler, "draw", lambda self, used, generator: (used, torch.ones(len(used)).double())
     )
-    model.train(X, None, options, blocks=[X], n_rows=N_ROWS, partial=False, keep_optimizer=False)
+    model.train(X, None, options, tables=[X], n_rows=N_ROWS, partial=False, keep_optimizer=False)
     return dict(model.network.named_parameters())
 
 

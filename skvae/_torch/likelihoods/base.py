@@ -11,7 +11,11 @@ import scipy.sparse as sp
 import torch
 from torch import Generator, Tensor
 
+from ..blocks import blocks
 from ..sparse import Batch, CSRBatch, Table, sum_entries
+
+# Rows that are checked or added up at a time, so that no copy of the table is made.
+ROWS_AT_A_TIME = 4096
 
 
 def stored_values(X: Table) -> np.ndarray:
@@ -55,7 +59,9 @@ def not_a_code(values: np.ndarray) -> np.ndarray:
 
 def column_sums(X: Table) -> np.ndarray:
     """Sum of each column, missing values left out."""
-    return np.asarray(X.sum(axis=0) if sp.issparse(X) else np.nansum(X, axis=0), float).ravel()
+    if sp.issparse(X):
+        return np.asarray(X.sum(axis=0), float).ravel()
+    return np.sum([np.nansum(rows, axis=0) for rows in blocks(X, ROWS_AT_A_TIME)], axis=0)
 
 
 def column_counts(X: Table) -> np.ndarray:
@@ -89,7 +95,8 @@ def column_moments(X: Table) -> tuple[np.ndarray, np.ndarray]:
         )
         lowest, highest = (extreme(axis=0).toarray().ravel() for extreme in (X.min, X.max))
     else:
-        squares = np.nansum((X - mean) ** 2, axis=0)
+        deviations = ((rows - mean) ** 2 for rows in blocks(X, ROWS_AT_A_TIME))
+        squares = np.sum([np.nansum(rows, axis=0) for rows in deviations], axis=0)
         lowest, highest = (extreme.reduce(X, axis=0) for extreme in (np.fmin, np.fmax))
     return mean, np.where(lowest == highest, 0, np.sqrt(squares / n_rows))
 

@@ -9,6 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 from torch import Generator, Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from ..sparse import Batch, CSRBatch, Table
 from .base import Likelihood, column_name, filled, not_a_code, refuse, stored_values
@@ -55,14 +56,13 @@ class Categorical(Likelihood):
 
     def prepare(self, batch: Batch, dtype: torch.dtype) -> Tensor:
         dense = batch.to_dense() if isinstance(batch, CSRBatch) else batch
-        positions, start = torch.empty(dense.shape, dtype=dtype), 0
-        for j, codes in enumerate(self.codes_):
-            column = dense[:, j].contiguous()
-            found = torch.searchsorted(codes, column).clamp(max=len(codes) - 1)
-            position = torch.where(codes[found] == column, start + found, -1).to(dtype)
-            positions[:, j] = position.masked_fill(column.isnan(), math.nan)
-            start += len(codes)
-        return positions
+        values = dense.T.contiguous()
+        codes = pad_sequence(self.codes_, batch_first=True, padding_value=math.inf)
+        found = torch.searchsorted(codes, values).clamp(max=codes.shape[1] - 1)
+        starts = np.cumsum([0, *self._widths()[:-1]])
+        places = torch.from_numpy(starts)[:, None] + found
+        places = torch.where(codes.gather(1, found) == values, places, -1)
+        return places.to(dtype).masked_fill(values.isnan(), math.nan).T
 
     def n_inputs(self, n_features: int) -> int:
         return sum(self._widths())

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import scipy.sparse as sp
 
+from ..blocks import blocks
 from ..sparse import Table
-from .base import Likelihood, stored_values
+from .base import ROWS_AT_A_TIME, Likelihood, stored_values
 from .bernoulli import Bernoulli, LenientBernoulli
 from .categorical import Categorical
 from .contaminated_gaussian import ContaminatedGaussian
@@ -53,7 +54,7 @@ def is_count(X: Table) -> bool:
     Grey values of pixels and codes are integers too, but 1 is not the commonest.
     """
     values = stored_values(X)
-    if not_a_count(values).any():
+    if any(not_a_count(some).any() for some in blocks(values, ROWS_AT_A_TIME)):
         return False
     positive, n_each = np.unique(values[values > 0], return_counts=True)
     n_values = np.prod(X.shape, dtype=float) - np.count_nonzero(np.isnan(values))
@@ -85,7 +86,8 @@ def choose_likelihoods(X: Table) -> dict[str, np.ndarray]:
     if is_count(X):
         return {"negative_binomial": everything}
     binary = binary_columns(X)
-    spiked = ~binary & spiked_columns(X)
+    spiked = np.zeros_like(binary)
+    spiked[~binary] = spiked_columns(X[:, ~binary])
     groups = {
         "bernoulli": everything[binary],
         "contaminated_gaussian": everything[~binary & ~spiked],

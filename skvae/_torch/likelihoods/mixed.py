@@ -12,13 +12,11 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
+from ..blocks import blocks
 from ..sparse import Batch, CSRBatch, Table
-from .base import Likelihood, LinearColumns
+from .base import ROWS_AT_A_TIME, Likelihood, LinearColumns
 
 T = TypeVar("T")
-
-# Rows that are checked at a time.
-ROWS_AT_A_TIME = 4096
 
 
 def as_tensor(x: Batch | None) -> Tensor:
@@ -61,8 +59,7 @@ class Mixed(Likelihood):
 
     def check(self, X: Table) -> None:
         # A few rows at a time, because taking columns copies them.
-        for start in range(0, X.shape[0], ROWS_AT_A_TIME):
-            rows = X[start : start + ROWS_AT_A_TIME]
+        for rows in blocks(X, ROWS_AT_A_TIME):
             for part, columns in zip(self.parts, self.groups, strict=True):
                 part.check(rows[:, columns.numpy()])
 
@@ -132,6 +129,12 @@ class Mixed(Likelihood):
         ]
         baselines, entries = zip(*terms, strict=True)
         return sum(baselines), torch.cat(entries, -1)[..., self.order]
+
+    def log_prob(self, outputs: Sequence[Tensor], x: Batch) -> Tensor:
+        # Without the entries of all columns in one tensor.
+        pairs = zip(self._split(x), self._split_outputs(outputs), strict=True)
+        shares = [part.log_prob(own, part_x) for (part, part_x), own in pairs]
+        return torch.stack(shares).sum(0)
 
     def mean(self, outputs: Sequence[Tensor]) -> Tensor:
         means = [

@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from ..sparse import Table
-from .base import LinearColumns, sorted_values
+from ..sparse import Batch, Table
+from .base import LinearColumns, filled, sorted_values
 from .contaminated_gaussian import ContaminatedGaussian
 from .gaussian import Gaussian, is_constant, log_normal
 
@@ -97,6 +97,12 @@ class SpikeAndSlab(ContaminatedGaussian):
 
     def linear_columns(self, X: Table) -> list[LinearColumns]:
         return []
+
+    def inputs(self, x: Batch) -> Batch:
+        assert isinstance(x, Tensor)
+        # In the place of a missing value the mean of all values, not that of the slab.
+        mean = self.spike_share_ * (self.spike_ - self.location_) / self.scale_
+        return super().inputs(filled(x, mean.to(x)))
 
     def log_density(self, outputs: Sequence[Tensor], x: Tensor) -> Tensor:
         place, width = (self.spike_ - self.location_) / self.scale_, self.spike_width_ / self.scale_

@@ -91,6 +91,13 @@ class TestSpikeAndSlab(LikelihoodTests):
         )
         assert likelihood.spike_width_[4] == pytest.approx(math.sqrt(1e-3))
 
+    def test_encoder_reads_the_mean_of_the_column_for_a_missing_value(self, X):
+        likelihood, _ = fitted(SpikeAndSlab(), X)
+        rows = np.vstack([np.full(X.shape[1], np.nan), X.mean(axis=0)])
+        missing, mean = likelihood.inputs(likelihood.prepare(torch.from_numpy(rows), torch.double))
+        torch.testing.assert_close(missing[:4], mean[:4], atol=0.05, rtol=0)
+        assert missing[4] == 0  # a constant
+
     @AS_TABLE
     def test_no_row_costs_more_than_contamination_for_being_at_the_spike(self, as_table, X):
         likelihood, biases = fitted(SpikeAndSlab(), X)
