@@ -25,13 +25,17 @@ class Results:
         self.columns = columns
         self.key = key
         self.rows = []
-        if self.path is not None and self.path.exists() and self.path.stat().st_size:
+        if self._is_begun():
             with self.path.open(newline="") as file:
                 reader = csv.DictReader(file)
                 if reader.fieldnames != columns:
                     raise ValueError(f"{path} has the columns {reader.fieldnames}, not {columns}.")
                 self.rows = list(reader)
         self.done = {self._key(row) for row in self.rows}
+
+    def _is_begun(self):
+        """Whether the file has a header."""
+        return self.path is not None and self.path.exists() and self.path.stat().st_size > 0
 
     def _key(self, row):
         return tuple(str(row[name]) for name in self.key)
@@ -48,7 +52,7 @@ class Results:
         ]
         text = io.StringIO()
         writer = csv.DictWriter(text, self.columns, lineterminator="\n")
-        if not self.rows:
+        if not self._is_begun():
             writer.writeheader()
         writer.writerows(rows)
         if self.path is not None:

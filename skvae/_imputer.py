@@ -103,8 +103,8 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, DocumentationLink, Base
     Values are taken to be missing at random: whether one is may depend on the values that the row
     has, but not on the one that is missing.
 
-    The training starts from factor analysis of real values and counts; see `init` of
-    `VAEDensityEstimator`.
+    The training starts from factor analysis of real values and counts, but for columns of which
+    most values are the same; see `init` of `VAEDensityEstimator`.
 
     A column with one value only in `fit` is filled with it; one without any value is filled with 0,
     and says nothing about the others.

@@ -142,6 +142,11 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
     that long messages come first; and what is frequent in the training rows is dense, wanted or
     not. "log_odds" is the answer to both.
 
+    Where there are columns of real values, rows that are far out are left out of the training step:
+    those whose loss is above Tukey's outer fence [1]_ of their batch, the third quartile plus 3
+    times the interquartile range [6]_. `density_` is then one of the other rows, and what stands
+    apart is not learned for being alike.
+
     References
     ----------
     .. [1] J. W. Tukey, "Exploratory Data Analysis", Addison-Wesley, 1977, chapter 2.
@@ -153,6 +158,8 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
        equation 2, with the cluster in the place of the background.
     .. [5] A. Botev, B. Zheng and D. Barber, "Complementary Sum Sampling for Likelihood
        Approximation in Large Scale Classification", AISTATS 2017.
+    .. [6] Y. Shen and S. Sanghavi, "Learning with Bad Training Data via Iterative Trimmed Loss
+       Minimization", ICML 2019, with a fence in the place of the share.
 
     Examples
     --------

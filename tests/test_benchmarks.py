@@ -289,6 +289,35 @@ def test_tabular_goes_on_after_a_set_that_fails_and_takes_numbers_for_names(tmp_
     assert "| 2 | 100.0 |" in printed
 
 
+def test_methods_of_ours_differ_from_the_defaults(tmp_path):
+    """Each makes a difference where rows and values are far out and a column is mostly 0."""
+    rng = np.random.RandomState(0)
+    X = rng.randn(310, 3) @ rng.randn(3, 6) + 0.3 * rng.randn(310, 6)
+    X[:, 5] = np.where(X[:, 0] > 1, np.exp(X[:, 5]), 0)
+    X[300:308] = [7, -7, 7, -7, 7, 7] + 0.1 * rng.randn(8, 6)
+    X[308:, 1] = [4e3, -9e3]
+    (tmp_path / "tables").mkdir()
+    np.savez(tmp_path / "tables" / "far.npz", X=X, y=np.arange(310) >= 295)
+    methods = ["gaussian", "untrimmed", "no-spike", "all-values", "equal-decay"]
+    methods = ["skvae", *(f"skvae-{name}" for name in methods)]
+    arguments = ["--methods", *methods, "--seeds", "0", "--protocols", "unsupervised"]
+    printed_by("tabular.py", tmp_path, "tables", "--csv", "results.csv", *arguments)
+    rows = read_rows((tmp_path / "results.csv").read_text(encoding="utf-8"))
+    found = {row["method"]: float(row["ap"]) for row in rows}
+    assert sorted(found) == sorted(methods)
+    assert len(set(found.values())) == len(methods)
+
+
+def test_tabular_goes_on_with_a_file_that_has_a_header_alone(tmp_path):
+    write_tables(tmp_path / "tables")
+    (tmp_path / "results.csv").write_text(HEADERS["tabular"] + "\n", encoding="utf-8")
+    arguments = ["--csv", "results.csv", "--methods", "znorm", "--seeds", "0"]
+    printed_by("tabular.py", tmp_path, "tables", *arguments)
+    text = (tmp_path / "results.csv").read_text(encoding="utf-8")
+    assert text.count("protocol") == 1
+    assert len(read_rows(text)) == 4
+
+
 def test_tabular_prints_methods_that_share_no_set_with_the_norm(tmp_path):
     write_tables(tmp_path / "tables")
     rows = ["normal,line,znorm,0,0.5,0.5,1", "normal,ring,iforest,0,0.25,0.25,1"]
