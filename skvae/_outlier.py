@@ -142,10 +142,10 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
     that long messages come first; and what is frequent in the training rows is dense, wanted or
     not. "log_odds" is the answer to both.
 
-    Where there are columns of real values, rows that are far out are left out of the training step:
-    those whose loss is above Tukey's outer fence [1]_ of their batch, the third quartile plus 3
-    times the interquartile range [6]_. `density_` is then one of the other rows, and what stands
-    apart is not learned for being alike.
+    Where there are columns of real values, rows that are far out are left out of the training step
+    [6]_: at most a tenth of the batch, those whose loss is above its third quartile plus 6 times
+    the distance of that from the median, Tukey's outer fence [1]_ for skewed distributions [7]_. A
+    small group that stands apart is then not learned, however alike its rows are.
 
     References
     ----------
@@ -160,6 +160,8 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
        Approximation in Large Scale Classification", AISTATS 2017.
     .. [6] Y. Shen and S. Sanghavi, "Learning with Bad Training Data via Iterative Trimmed Loss
        Minimization", ICML 2019, with a fence in the place of the share.
+    .. [7] A. C. Kimber, "Exploratory data analysis for possibly censored data from skewed
+       distributions", Applied Statistics 39(1), 1990.
 
     Examples
     --------

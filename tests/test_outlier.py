@@ -48,6 +48,15 @@ def test_a_tight_group_far_from_the_others_is_not_learned():
     assert density.score(group) > detector.score_samples(group).mean() + 10
 
 
+def test_a_kind_of_row_that_stands_apart_is_learned_if_it_is_common():
+    rng = np.random.RandomState(0)
+    X = rng.randn(1000, 3) @ rng.randn(3, 8) + 0.3 * rng.randn(1000, 8)
+    X[:200] += 4 * np.tile([1, -1], 4)
+    detector = VAEOutlierDetector(random_state=0).fit(X)
+    assert (detector.predict(X[:200]) == 1).mean() > 0.9
+    assert (detector.predict(5 * rng.randn(200, 8)) == -1).mean() > 0.9
+
+
 @pytest.fixture
 def contaminated():
     """CSR rows of 60 words, 450 from one half of them in the main, then 50 from the other half."""

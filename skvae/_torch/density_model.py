@@ -57,8 +57,10 @@ MAX_AUTOREGRESSIVE_FEATURES = 2000
 MIN_FEATURES_TO_SAMPLE = 20_000
 N_ZEROS_SAMPLED = 3000
 
-# Interquartile ranges above the upper quartile of a batch's losses from where rows are far out.
-OUTER_FENCE = 3.0
+# Distances of a batch's upper quartile from its median loss, above which rows are far out, and the
+# largest share of rows that may be.
+OUTER_FENCE = 6.0
+LARGEST_SHARE_FAR_OUT = 0.1
 
 # Draws from which the rows that stop the training are scored.
 N_VALIDATION_DRAWS = 8
@@ -119,12 +121,14 @@ def n_zeros_sampled(
 def without_far_rows(terms: Sequence[Tensor]) -> tuple[Tensor, ...]:
     """Terms of the loss of a batch's rows, without gradients where their sum is far out.
 
-    Far out is beyond Tukey's (1977) outer fence. So the rows that fit worst are left out of each
-    step (Shen and Sanghavi, 2019), if they stand apart from the others.
+    Far out is beyond Tukey's (1977) outer fence, for skewed distributions (Kimber, 1990). So the
+    rows that fit worst are left out of each step (Shen and Sanghavi, 2019), if they stand apart. A
+    group that is more than the largest share of the rows is not: the rest of it is learned from.
     """
     loss = torch.stack(list(terms)).sum(0).detach()
-    lower, upper = loss.quantile(loss.new_tensor([0.25, 0.75]))
-    is_far = loss > upper + OUTER_FENCE * (upper - lower)
+    levels = loss.new_tensor([0.5, 0.75, 1 - LARGEST_SHARE_FAR_OUT])
+    median, upper, least = loss.quantile(levels)
+    is_far = loss > torch.maximum(upper + OUTER_FENCE * (upper - median), least)
     return tuple(torch.where(is_far, term.detach(), term) for term in terms)
 
 

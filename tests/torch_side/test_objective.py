@@ -200,23 +200,31 @@ def test_divergence_from_a_mixture_that_is_standard_normal_is_the_closed_form():
     torch.testing.assert_close(found, kl_divergence(mean, log_variance))
 
 
-def test_rows_beyond_the_outer_fence_have_no_gradient():
-    reconstruction = torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0, 9.9, 10.1], requires_grad=True)
-    kl = torch.full((7,), 2.0, requires_grad=True)
+def is_trained_on(losses):
+    """Which of the rows with these losses, a reconstruction plus 2, have a gradient."""
+    reconstruction, kl = (losses - 2).requires_grad_(), torch.full_like(losses, 2).requires_grad_()
     terms = without_far_rows((reconstruction, kl))
     for term, value in zip(terms, (reconstruction, kl), strict=True):
         assert torch.equal(term, value)
-    # Their sums have quartiles 4.5 and 9.45; the fence is 24.3.
     sum(terms).sum().backward()
-    assert reconstruction.grad.tolist() == kl.grad.tolist() == [1.0] * 7
-    reconstruction.grad = None
-    with torch.no_grad():
-        reconstruction[-1] = 100.0
-    sum(without_far_rows((reconstruction, kl))).sum().backward()
-    assert reconstruction.grad.tolist() == [1.0] * 6 + [0.0]
+    assert torch.equal(reconstruction.grad, kl.grad)
+    assert set(kl.grad.tolist()) <= {0, 1}
+    return kl.grad.tolist()
+
+
+def test_rows_beyond_the_outer_fence_are_not_trained_on():
+    losses = torch.arange(41.0)  # with median 20 and upper quartile 30
+    for last, gradient in ((89.9, 1), (90.1, 0)):
+        losses[-1] = last
+        assert is_trained_on(losses) == [1] * 40 + [gradient]
+
+
+def test_all_but_a_tenth_of_the_rows_are_trained_on():
+    losses = torch.arange(41.0)
+    losses[-9:] += 1000
+    assert is_trained_on(losses) == [1] * 37 + [0] * 4
 
 
 def test_one_row_and_equal_rows_are_not_far():
-    for loss in (torch.ones(1, requires_grad=True), torch.ones(5, requires_grad=True)):
-        without_far_rows((loss,))[0].sum().backward()
-        assert (loss.grad == 1).all()
+    for n_rows in (1, 5):
+        assert is_trained_on(torch.ones(n_rows)) == [1] * n_rows
