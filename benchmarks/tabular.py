@@ -38,7 +38,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
 from skvae import VAEOutlierDetector
-from skvae._torch import density_model, loop
+from skvae._torch import loop, objective
 from skvae._torch.likelihoods import ContaminatedGaussian, choose
 
 PROTOCOLS = ["unsupervised", "normal"]
@@ -49,7 +49,7 @@ KEY = COLUMNS[:4]
 OURS = {
     "skvae": ({}, []),
     "skvae-gaussian": ({"likelihood": "gaussian"}, []),
-    "skvae-untrimmed": ({}, [(density_model, "OUTER_FENCE", 1e9)]),
+    "skvae-untrimmed": ({}, [(objective, "OUTER_FENCE", 1e9)]),
     "skvae-no-spike": ({}, [(choose, "spiked_columns", lambda X: np.zeros(X.shape[1], bool))]),
     "skvae-all-values": ({}, [(ContaminatedGaussian, "TRIMMED", 1e-9)]),
     "skvae-equal-decay": ({}, [(loop, "VARIANCE_DECAY", 1)]),

@@ -134,7 +134,7 @@ def test_draws_of_the_validation_loss_average_out_over_the_rows(binary_rows):
     def spread(rows):
         losses = []
         for model.noise_seed in range(100):
-            losses.append(model.make_validation_loss(rows, 0)())
+            losses.append(model.make_validation_losses(rows, 0)().mean())
         return np.std(losses)
 
     one_row = binary_rows[:1]
@@ -152,13 +152,13 @@ def test_validation_rows_are_checked(binary_rows):
 @pytest.mark.parametrize(("n_rows", "n_validated"), [(49, 0), (50, 5)])
 def test_early_stopping_is_automatic_from_50_rows(n_rows, n_validated, binary_rows, monkeypatch):
     seen = []
-    make_validation_loss = DensityModel.make_validation_loss
+    make_validation_losses = DensityModel.make_validation_losses
 
     def make(model, X, n_before):
-        loss = make_validation_loss(model, X, n_before)
-        return lambda: seen.append(len(X)) or loss()
+        losses = make_validation_losses(model, X, n_before)
+        return lambda: seen.append(len(X)) or losses()
 
-    monkeypatch.setattr(DensityModel, "make_validation_loss", make)
+    monkeypatch.setattr(DensityModel, "make_validation_losses", make)
     density = VAEDensityEstimator(**QUICK).fit(binary_rows[:n_rows])
     assert len(density.validation_loss_curve_) == len(seen) == (3 if n_validated else 0)
     assert set(seen) <= {n_validated}
@@ -507,9 +507,9 @@ def test_rows_of_another_block_are_validated_with_other_draws():
     X = (np.random.RandomState(0).uniform(size=(512, 6)) < 0.5).astype(float)
     options = {"max_iter": 1, "early_stopping": False, "random_state": 0}
     model = VAEDensityEstimator(2, **options).fit(X)._model
-    first, second = (model.make_validation_loss(X, n_before)() for n_before in (0, 512))
+    first, second = (model.make_validation_losses(X, n)().mean() for n in (0, 512))
     assert abs(first - second) > 1e-6
-    twice = model.make_validation_loss(np.concatenate([X, X]), 0)()
+    twice = model.make_validation_losses(np.concatenate([X, X]), 0)().mean()
     assert twice == pytest.approx((first + second) / 2, abs=1e-9)
 
 

@@ -48,6 +48,21 @@ def test_a_tight_group_far_from_the_others_is_not_learned():
     assert density.score(group) > detector.score_samples(group).mean() + 10
 
 
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_rows_that_are_far_out_do_not_end_the_training(early_stopping):
+    rng = np.random.RandomState(0)
+    X = rng.randn(400, 3) @ rng.randn(3, 8) + 0.3 * rng.randn(400, 8)
+    far = X.copy()
+    far[::40] += 40 * rng.randn(10, 8)  # they fit the worse the smaller the variances become
+    options = {"early_stopping": early_stopping, "max_iter": 60, "random_state": 0}
+    with_far, without = (
+        VAEOutlierDetector(likelihood="gaussian", **options).fit(rows) for rows in (far, X)
+    )
+    assert with_far.n_iter_ >= 0.8 * without.n_iter_
+    curve = with_far.density_.loss_curve_
+    assert curve[-1] < min(curve) + 0.5
+
+
 def test_a_kind_of_row_that_stands_apart_is_learned_if_it_is_common():
     rng = np.random.RandomState(0)
     X = rng.randn(1000, 3) @ rng.randn(3, 8) + 0.3 * rng.randn(1000, 8)

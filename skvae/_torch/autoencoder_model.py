@@ -62,8 +62,8 @@ class AutoencoderModel(Model):
     ) -> RowLosses:
         return lambda rows, *_: (self._row_errors(rows, self.network),)
 
-    def make_validation_loss(self, X: Table, n_before: int) -> Callable[[], float]:
-        return lambda: float(np.mean(self._errors(X, self.network)))
+    def make_validation_losses(self, X: Table, n_before: int) -> Callable[[], np.ndarray]:
+        return lambda: self._errors(X, self.network)
 
     @plain_modes()
     def reconstruction_error(self, X: Table, device: str) -> np.ndarray:

@@ -22,7 +22,7 @@ from .likelihoods import (
 from .loop import RowLosses
 from .model import Model, TrainingOptions, finite
 from .networks import VAE
-from .objective import elbo_terms, importance_weighted_terms, posterior
+from .objective import elbo_terms, importance_weighted_terms, posterior, without_far_rows
 from .ranks import Noise
 from .sampling import RowTraining
 from .scoring import (
@@ -56,11 +56,6 @@ MAX_AUTOREGRESSIVE_FEATURES = 2000
 # Fewest features of which n_negative_samples="auto" samples the zeros, and columns that it samples.
 MIN_FEATURES_TO_SAMPLE = 20_000
 N_ZEROS_SAMPLED = 3000
-
-# Distances of a batch's upper quartile from its median loss, above which rows are far out, and the
-# largest share of rows that may be.
-OUTER_FENCE = 6.0
-LARGEST_SHARE_FAR_OUT = 0.1
 
 # Draws from which the rows that stop the training are scored.
 N_VALIDATION_DRAWS = 8
@@ -116,20 +111,6 @@ def n_zeros_sampled(
             "n_negative_samples='auto', which can do without."
         )
     return None if wanted is None else int(wanted)
-
-
-def without_far_rows(terms: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """Terms of the loss of a batch's rows, without gradients where their sum is far out.
-
-    Far out is beyond Tukey's (1977) outer fence, for skewed distributions (Kimber, 1990). So the
-    rows that fit worst are left out of each step (Shen and Sanghavi, 2019), if they stand apart. A
-    group that is more than the largest share of the rows is not: the rest of it is learned from.
-    """
-    loss = torch.stack(list(terms)).sum(0).detach()
-    levels = loss.new_tensor([0.5, 0.75, 1 - LARGEST_SHARE_FAR_OUT])
-    median, upper, least = loss.quantile(levels)
-    is_far = loss > torch.maximum(upper + OUTER_FENCE * (upper - median), least)
-    return tuple(torch.where(is_far, term.detach(), term) for term in terms)
 
 
 class DensityModel(Model):
@@ -238,7 +219,7 @@ class DensityModel(Model):
 
         return row_losses
 
-    def make_validation_loss(self, X: Table, n_before: int) -> Callable[[], float]:
+    def make_validation_losses(self, X: Table, n_before: int) -> Callable[[], np.ndarray]:
         # Draws of its own for each row: what a few shared draws have in common would not average
         # out over the rows, and would choose the epoch.
         network, likelihood = self.network, self.likelihood
@@ -247,7 +228,7 @@ class DensityModel(Model):
         shape = (N_VALIDATION_DRAWS, n_rows, network.n_components)
         noise = torch.randn(shape, generator=generator, dtype=torch.float64)
 
-        def loss() -> float:
+        def losses() -> np.ndarray:
             start = n_before
 
             def bound(rows: Table) -> Tensor:
@@ -258,9 +239,9 @@ class DensityModel(Model):
                 start += rows.shape[0]
                 return log_density(network, likelihood, x, q, own, importance_weighted=True)[0]
 
-            return -float(np.mean(self._by_blocks(bound, X, N_VALIDATION_DRAWS)))
+            return -self._by_blocks(bound, X, N_VALIDATION_DRAWS)
 
-        return loss
+        return losses
 
     @plain_modes()
     def score_samples(self, X: Table, options: ScoringOptions) -> np.ndarray:

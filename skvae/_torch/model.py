@@ -19,6 +19,7 @@ from .checkpoint import Checkpoint
 from .device import keep_freed_memory, scoring_device, training_device
 from .loop import History, Plateau, RowLosses, make_optimizer, train
 from .networks import EncoderDecoder
+from .objective import is_far_out
 from .ranks import ALONE, Ranks
 from .sparse import Table
 
@@ -90,8 +91,8 @@ class Model(ABC):
         """
 
     @abstractmethod
-    def make_validation_loss(self, X: Table, n_before: int) -> Callable[[], float]:
-        """Make the function that gives the mean loss of rows that are not trained on.
+    def make_validation_losses(self, X: Table, n_before: int) -> Callable[[], np.ndarray]:
+        """Make the function that gives the losses of rows that are not trained on.
 
         It takes the same draws at each call. `n_before` is the number of such rows that the ranks
         before this one have.
@@ -138,7 +139,7 @@ class Model(ABC):
             plateau=Plateau(options.tol, options.n_iter_no_change),
             # Held-out rows know best when to stop, and a trained network has begun already.
             anneals=X_val is None and not self.history.terms,
-            validate=None if X_val is None else self._make_validate(X_val, ranks),
+            validate=None if X_val is None else self._make_validate(X_val, options),
             start_counts=self.starts_fitted or bool(self.history.terms),
             checkpoint=checkpoint,
             ranks=ranks,
@@ -156,11 +157,18 @@ class Model(ABC):
             state = optimizer.state_dict()["state"]
             self._optimizer_state = {"kind": kind, "state": state}
 
-    def _make_validate(self, X_val: Table, ranks: Ranks) -> Callable[[], float]:
+    def _make_validate(self, X_val: Table, options: TrainingOptions) -> Callable[[], float]:
         """Make the function that gives the mean loss of the validation rows of all ranks."""
-        n_rows = X_val.shape[0]
-        loss = self.make_validation_loss(X_val, ranks.number_before(n_rows))
-        return lambda: ranks.mean(loss(), n_rows)
+        n_rows, ranks = X_val.shape[0], options.ranks
+        losses = self.make_validation_losses(X_val, ranks.number_before(n_rows))
+
+        def validate() -> float:
+            of_rows = losses()
+            if options.leaves_far_rows_out:
+                of_rows = of_rows[~is_far_out(torch.from_numpy(of_rows)).numpy()]
+            return ranks.mean(float(np.mean(of_rows)), n_rows)
+
+        return validate
 
     def make_optimizer(self, options: TrainingOptions) -> torch.optim.Optimizer:
         """Make the optimiser of the network's parameters."""

@@ -11,6 +11,7 @@ in nats: summed over features and over latent dimensions, one value a row. Highe
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -19,6 +20,11 @@ from .likelihoods import Likelihood
 from .networks import VAE
 from .ranks import Noise
 from .sparse import Batch, sum_entries
+
+# Distances of the upper quartile of losses from their median, above which a row is far out, and the
+# largest share of rows that are.
+OUTER_FENCE = 6.0
+LARGEST_SHARE_FAR_OUT = 0.1
 
 
 def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
@@ -109,3 +115,22 @@ def importance_weighted_terms(
     if network.prior is not None:
         loss, kl = (zero_if_empty(likelihood, x, values) for values in (loss, kl))
     return loss - kl, kl
+
+
+def is_far_out(losses: Tensor) -> Tensor:
+    """Which of these losses are beyond Tukey's (1977) outer fence, as Kimber (1990) has it.
+
+    At most `LARGEST_SHARE_FAR_OUT` of them are.
+    """
+    levels = losses.new_tensor([0.5, 0.75, 1 - LARGEST_SHARE_FAR_OUT])
+    median, upper, least = losses.quantile(levels)
+    return losses > torch.maximum(upper + OUTER_FENCE * (upper - median), least)
+
+
+def without_far_rows(terms: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Terms of the loss of a batch's rows, of those that are far out the mean of the others.
+
+    So the mean is that of the rows that do not stand apart (Shen and Sanghavi, 2019).
+    """
+    is_far = is_far_out(torch.stack(list(terms)).sum(0).detach())
+    return tuple(torch.where(is_far, term[~is_far].mean(), term) for term in terms)
