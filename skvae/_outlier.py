@@ -143,9 +143,9 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
     not. "log_odds" is the answer to both.
 
     Where there are columns of real values, rows that are far out are left out of the training step
-    [6]_: at most a tenth of the batch, those whose loss is above its third quartile plus 6 times
-    the distance of that from the median, Tukey's outer fence [1]_ for skewed distributions [7]_. A
-    small group that stands apart is then not learned, however alike its rows are.
+    [6]_: at most a tenth of the batch, those whose loss is beyond Tukey's outer fence [1]_, its
+    third quartile plus 3 times the interquartile range. A small group that stands apart is then not
+    learned, however alike its rows are. Nor do they count in the loss curves of `density_`.
 
     References
     ----------
@@ -160,8 +160,6 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
        Approximation in Large Scale Classification", AISTATS 2017.
     .. [6] Y. Shen and S. Sanghavi, "Learning with Bad Training Data via Iterative Trimmed Loss
        Minimization", ICML 2019, with a fence in the place of the share.
-    .. [7] A. C. Kimber, "Exploratory data analysis for possibly censored data from skewed
-       distributions", Applied Statistics 39(1), 1990.
 
     Examples
     --------

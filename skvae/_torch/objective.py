@@ -21,9 +21,9 @@ from .networks import VAE
 from .ranks import Noise
 from .sparse import Batch, sum_entries
 
-# Distances of the upper quartile of losses from their median, above which a row is far out, and the
+# Interquartile ranges above the upper quartile of losses from where a row is far out, and the
 # largest share of rows that are.
-OUTER_FENCE = 6.0
+OUTER_FENCE = 3.0
 LARGEST_SHARE_FAR_OUT = 0.1
 
 
@@ -118,13 +118,10 @@ def importance_weighted_terms(
 
 
 def is_far_out(losses: Tensor) -> Tensor:
-    """Which of these losses are beyond Tukey's (1977) outer fence, as Kimber (1990) has it.
-
-    At most `LARGEST_SHARE_FAR_OUT` of them are.
-    """
-    levels = losses.new_tensor([0.5, 0.75, 1 - LARGEST_SHARE_FAR_OUT])
-    median, upper, least = losses.quantile(levels)
-    return losses > torch.maximum(upper + OUTER_FENCE * (upper - median), least)
+    """Which of these losses are beyond Tukey's (1977) outer fence, a small share at most."""
+    levels = losses.new_tensor([0.25, 0.75, 1 - LARGEST_SHARE_FAR_OUT])
+    lower, upper, least = losses.quantile(levels)
+    return losses > torch.maximum(upper + OUTER_FENCE * (upper - lower), least)
 
 
 def without_far_rows(terms: Sequence[Tensor]) -> tuple[Tensor, ...]:

@@ -215,7 +215,7 @@ def kept(losses):
 
 
 def test_rows_beyond_the_outer_fence_are_not_trained_on():
-    losses = torch.arange(41.0)  # with median 20 and upper quartile 30
+    losses = torch.arange(41.0)  # with quartiles 10 and 30
     for last, is_kept in ((89.9, True), (90.1, False)):
         losses[-1] = last
         assert kept(losses) == [True] * 40 + [is_kept]
