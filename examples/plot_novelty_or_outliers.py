@@ -43,7 +43,7 @@ def with_share(share):
 # ``fit_on="all"`` hands all rows to the detector, ``fit_on="inliers"`` those with the label of the
 # inliers. Labels go no further. The baseline is scikit-learn's isolation forest.
 detectors = {
-    "VAE": VAEOutlierDetector(outlier_score="elbo", random_state=0),
+    "VAE": VAEOutlierDetector(random_state=0),
     "forest": IsolationForest(random_state=0),
 }
 shares = [0.01, 0.02, 0.05, 0.1, 0.2, 0.3]
@@ -87,6 +87,6 @@ plt.show()
 
 # %%
 # Where normal rows are known, train on them: there the density is better than the forest, and the
-# share does not matter. Where they are not, a few in a hundred do no harm, because rows that are far
-# out are not trained on. Of more a flexible density learns what it should flag, and a forest,
+# share does not matter. Where they are not, a few in a hundred do no harm, because rows that are
+# far out are not trained on. Of more a flexible density learns what it should flag, and a forest,
 # which looks at few rows at a time, holds out longer.

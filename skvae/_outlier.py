@@ -40,14 +40,17 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
     outlier_score : {"auto", "elbo", "log_odds"}, default="auto"
         What to score; higher is more normal.
 
-        - "elbo": bound on log p(x) [2]_. The one for training rows that are all normal.
+        - "elbo": bound on log p(x) [2]_. The one for training rows that are all normal: all of them
+          are trained on.
         - "log_odds": for binary rows whose outliers are a tight cluster, as spam is among messages,
           or the smaller one of two kinds of long rows, such as e-mails. The cluster is found by a
           mixture of Bernoulli products or of distributions over words [3]_ and modelled by one
           product, the autoencoder learns the rows that do not resemble it, and the score is the
           log-odds of the two: a likelihood ratio [4]_, in which the length of a message all but
           cancels out. A ValueError if there is no such cluster.
-        - "auto": "log_odds" for binary rows among which there is such a cluster, otherwise "elbo".
+        - "auto": "log_odds" for binary rows among which there is such a cluster, otherwise the
+          bound; of real values it is then that of a density of the rows that are not far out, see
+          Notes.
     n_components : int, default=8
         Number of latent dimensions, at most 21201.
     hidden_layer_sizes : array-like of int of shape (n_layers,), default=(128,)
@@ -142,10 +145,10 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
     that long messages come first; and what is frequent in the training rows is dense, wanted or
     not. "log_odds" is the answer to both.
 
-    Where there are columns of real values, rows that are far out are left out of the training step
-    [6]_: at most a tenth of the batch, those whose loss is beyond Tukey's outer fence [1]_, its
-    third quartile plus 3 times the interquartile range. A small group that stands apart is then not
-    learned, however alike its rows are. Nor do they count in the loss curves of `density_`.
+    Where there are columns of real values, "auto" leaves rows that are far out out of the training
+    step [6]_: at most a tenth of the batch, those whose loss is beyond Tukey's outer fence [1]_,
+    its third quartile plus 3 times the interquartile range. A small group that stands apart is then
+    not learned, however alike its rows are. Nor do they count in the loss curves of `density_`.
 
     References
     ----------
@@ -283,7 +286,7 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
             density = copy.copy(self.density_) if resume else VAEDensityEstimator()
             density.set_params(**own_parameters(self) | chosen, autoregressive=False)
             density.__dict__.pop("feature_names_in_", None)  # rows without names come next
-            density._fit(usual, None, leaves_far_rows_out=is_real)
+            density._fit(usual, None, leaves_far_rows_out=search and is_real)
             if hasattr(self, "feature_names_in_"):
                 density.feature_names_in_ = self.feature_names_in_
             # Not before: other threads may score meanwhile.

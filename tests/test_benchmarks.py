@@ -298,7 +298,7 @@ def test_methods_of_ours_differ_from_the_defaults(tmp_path):
     X[308:, 1] = [4e3, -9e3]
     (tmp_path / "tables").mkdir()
     np.savez(tmp_path / "tables" / "far.npz", X=X, y=np.arange(310) >= 295)
-    methods = ["gaussian", "untrimmed", "no-spike", "all-values", "equal-decay"]
+    methods = ["gaussian", "elbo", "no-spike", "all-values", "equal-decay"]
     methods = ["skvae", *(f"skvae-{name}" for name in methods)]
     arguments = ["--methods", *methods, "--seeds", "0", "--protocols", "unsupervised"]
     printed_by("tabular.py", tmp_path, "tables", "--csv", "results.csv", *arguments)
