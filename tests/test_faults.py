@@ -411,13 +411,13 @@ def test_a_detector_scores_by_the_fit_before_until_the_next_is_over(monkeypatch)
     X = CountVectorizer(binary=True).fit_transform(messages)
     detector = VAEOutlierDetector(max_iter=2, random_state=0).fit(X)
     before, seen = detector.score_samples(X), []
-    fit = VAEDensityEstimator.fit
+    fit = VAEDensityEstimator._fit
 
-    def score_and_fit(*arguments):
+    def score_and_fit(*arguments, **options):
         seen.append((detector.score_samples(X), detector.outlier_score_))
-        return fit(*arguments)
+        return fit(*arguments, **options)
 
-    monkeypatch.setattr(VAEDensityEstimator, "fit", score_and_fit)
+    monkeypatch.setattr(VAEDensityEstimator, "_fit", score_and_fit)
     detector.set_params(outlier_score="elbo").fit(X)
     ((meanwhile, score),) = seen
     np.testing.assert_array_equal(meanwhile, before)
