@@ -259,9 +259,9 @@ class ContributionsDisplay:
         (tops,) = top_contributions(row, n_features=top_k)
         shown = [feature for feature, _ in tops]
         contributions = np.array([contribution for _, contribution in tops])
-        labels = [str(name) for name in np.asarray(self.feature_names)[shown]]
+        labels = [str(name) for name in np.asarray(self.feature_names, dtype=object)[shown]]
         if self.values is not None:
-            values = map(_short, np.asarray(self.values)[shown])
+            values = map(_short, np.asarray(self.values, dtype=object)[shown])
             labels = [f"{label} = {value}" for label, value in zip(labels, values, strict=True)]
         positions = np.arange(len(shown))
         colors = _outlier_colors(contributions).to_rgba(contributions)

@@ -173,10 +173,11 @@ def test_bars_name_the_cells():
 
 
 def test_names_and_cells_of_a_series_go_by_their_places():
-    cells = pd.Series([1.5, 2.5, 3.5], index=[2, 0, 1])
+    cells = pd.Series([1234.5, "Rome", 3.5], index=[2, 0, 1])
     names = pd.Series(["a", "b", "c"], index=["x", "y", "z"])
-    display = ContributionsDisplay([-3.0, -2.0, -1.0], names, cells).plot()
-    assert bar_labels(display) == ["a = 1.5", "b = 2.5", "c = 3.5"]
+    for values in (cells, cells.tolist()):
+        display = ContributionsDisplay([-3.0, -2.0, -1.0], names, values).plot()
+        assert bar_labels(display) == ["a = 1.23e+03", "b = Rome", "c = 3.5"]
 
 
 def test_dollars_in_names_are_no_mathematics():
