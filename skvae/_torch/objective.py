@@ -130,4 +130,6 @@ def without_far_rows(terms: Sequence[Tensor]) -> tuple[Tensor, ...]:
     So the mean is that of the rows that do not stand apart (Shen and Sanghavi, 2019).
     """
     is_far = is_far_out(torch.stack(list(terms)).sum(0).detach())
+    if not is_far.any():
+        return tuple(terms)
     return tuple(torch.where(is_far, term[~is_far].mean(), term) for term in terms)
