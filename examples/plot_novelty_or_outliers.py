@@ -87,6 +87,6 @@ plt.show()
 
 # %%
 # Where normal rows are known, train on them: there the density is better than the forest, and the
-# share does not matter. Where they are not, a few in a hundred do no harm, because rows that are
-# far out are not trained on. Of more a flexible density learns what it should flag, and a forest,
-# which looks at few rows at a time, holds out longer.
+# share does not matter. Where they are not, one or two in a hundred do no harm, because rows that
+# are far out are not trained on. Of more a flexible density learns what it should flag, and a
+# forest, which looks at few rows at a time, holds out longer.
