@@ -14,11 +14,12 @@ Anomaly Detection", ICLR 2024:
 The peers get columns z-scored by the rows that they are fitted on, ours the table as it is. The
 seed determines the sample, the halves and the detector. ``znorm``, the squared norm of the z-scored
 row, has learned nothing; the table counts the sets on which a method is above it. Seconds are
-those of a fit. Five methods run only when they are named: ``skvae-gaussian`` is ours without a
+those of a fit. Six methods run only when they are named: ``skvae-gaussian`` is ours without a
 share of contaminated values, ``skvae-elbo`` told that all training rows are normal,
 ``skvae-no-spike`` with nothing of its own for columns of which most values are the same,
-``skvae-all-values`` with columns standardised by all of theirs, and ``skvae-equal-decay`` with
-variances that decay no faster than the rest.
+``skvae-no-steps`` with variances as small for integers as for other values, ``skvae-all-values``
+with columns standardised by all of theirs, and ``skvae-equal-decay`` with variances that decay no
+faster than the rest.
 
 With ``--csv`` a run goes on where the last one ended: rows already in the file are not computed
 again. Delete the rows of a method there to have it measured anew.
@@ -39,7 +40,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skvae import VAEOutlierDetector
 from skvae._torch import loop
-from skvae._torch.likelihoods import ContaminatedGaussian, choose
+from skvae._torch.likelihoods import ContaminatedGaussian, Gaussian, choose
 
 PROTOCOLS = ["unsupervised", "normal"]
 MAX_ROWS = 10_000
@@ -51,6 +52,7 @@ OURS = {
     "skvae-gaussian": ({"likelihood": "gaussian"}, []),
     "skvae-elbo": ({"outlier_score": "elbo"}, []),
     "skvae-no-spike": ({}, [(choose, "spiked_columns", lambda X: np.zeros(X.shape[1], bool))]),
+    "skvae-no-steps": ({}, [(ContaminatedGaussian, "least_deviations", Gaussian.least_deviations)]),
     "skvae-all-values": ({}, [(ContaminatedGaussian, "TRIMMED", 1e-9)]),
     "skvae-equal-decay": ({}, [(loop, "VARIANCE_DECAY", 1)]),
 }

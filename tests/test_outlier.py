@@ -52,6 +52,21 @@ def test_a_tight_group_that_stands_apart_is_not_learned():
     np.testing.assert_array_equal(density.score_samples(X), of_all)
 
 
+def test_grades_that_do_not_go_together_are_outliers():
+    rng = np.random.RandomState(0)
+    # Of twelve symptoms, from 0 to 3, all are grave or none; most rows have none.
+    severity = 2.5 * rng.randn(900, 1) + 0.4 * rng.randn(900, 12)
+    rows = np.clip(np.round(severity), 0, 3)
+    odd = np.zeros((60, 12))
+    for row in odd:
+        row[rng.choice(12, 2, replace=False)] = rng.randint(2, 4, size=2)
+    detector = VAEOutlierDetector(max_iter=60, random_state=0).fit(rows[:600])
+    assert detector.density_.likelihood_ == "spike_and_slab"
+    scores = detector.score_samples(np.r_[rows[600:], odd])
+    # Two grave symptoms are fewer than many rows have, but such rows have more of them.
+    assert roc_auc_score(np.arange(360) < 300, scores) > 0.85
+
+
 @pytest.mark.parametrize("early_stopping", [False, True])
 def test_rows_that_are_far_out_do_not_end_the_training(early_stopping):
     rng = np.random.RandomState(0)

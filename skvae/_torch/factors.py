@@ -58,7 +58,7 @@ class Factors(NamedTuple):
     posterior_variance: Tensor
 
 
-def factor_analysis(x: Tensor, n_factors: int, min_variance: float) -> Factors:
+def factor_analysis(x: Tensor, n_factors: int, min_variance: Tensor) -> Factors:
     """Fit factor analysis to standardised columns by EM (Rubin and Thayer, 1982).
 
     Missing values (NaN) are left out. The mean and covariance of z are free in each step, which
@@ -72,8 +72,8 @@ def factor_analysis(x: Tensor, n_factors: int, min_variance: float) -> Factors:
         In float64.
     n_factors : int
         Largest number of factors, at most n_columns; there are fewer where fewer explain the rows.
-    min_variance : float
-        The noise has at least this variance.
+    min_variance : Tensor of shape (n_columns,)
+        The noise has at least these variances.
     """
     observed = ~x.isnan()
     # Columns whose values are missing in the same rows are summed over together, and rows in which

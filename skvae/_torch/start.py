@@ -56,7 +56,7 @@ def start_from_factors(
     if not known.any():
         return False
     # Half as much again as the least, so that there is a gradient.
-    min_variance = 1.5 * max(part.min_variance for part in linear)
+    min_variance = 1.5 * torch.cat([part.min_variance for part in linear])
     factors = factor_analysis(values[known], n_factors, min_variance)
     if factors.loadings.shape[1] == 0:
         return False

@@ -181,12 +181,12 @@ def describe_likelihood(likelihood: Likelihood, arrays: Arrays) -> list[dict[str
                 own["n_codes"] = np.array([len(codes) for codes in part.codes_])
             case Gaussian():
                 own["location"], own["scale"] = part.location_.numpy(), part.scale_.numpy()
+                own["min_variance"] = part.min_variance_.numpy()
                 if isinstance(part, ContaminatedGaussian):
                     own["spread"] = part.spread_.numpy()
                 if isinstance(part, SpikeAndSlab):
                     own["spike"] = part.spike_.numpy()
                     own["spike_share"] = part.spike_share_.numpy()
-                    own["spike_width"] = part.spike_width_.numpy()
             case Poisson() | NegativeBinomial() | Multinomial():
                 own["means"] = part.means_.numpy()
         if isinstance(part, LenientBernoulli | Categorical):
@@ -235,12 +235,12 @@ def restore_part(part: Likelihood, node: Node, n_columns: int) -> None:
         case Gaussian():
             part.location_ = column_values("location", -math.inf, math.inf)
             part.scale_ = column_values("scale", SMALLEST, math.inf)
+            part.min_variance_ = column_values("min_variance", SMALLEST, math.inf)
             if isinstance(part, ContaminatedGaussian):
                 part.spread_ = column_values("spread", part.SPREAD, math.inf)
             if isinstance(part, SpikeAndSlab):
                 part.spike_ = column_values("spike", -math.inf, math.inf)
                 part.spike_share_ = column_values("spike_share", SMALLEST, BELOW_ONE)
-                part.spike_width_ = column_values("spike_width", SMALLEST, math.inf)
         case Poisson() | NegativeBinomial() | Multinomial():
             part.means_ = column_values("means", SMALLEST, MAX_COUNT + 1)
     if isinstance(part, LenientBernoulli | Categorical):

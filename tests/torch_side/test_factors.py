@@ -143,6 +143,7 @@ def test_start_of_columns_of_very_few_values_is_finite():
     network = made(X).network
     assert all(weight.isfinite().all() for weight in network.parameters())
     likelihood = Gaussian()
+    likelihood.start(np.random.RandomState(0).randn(30, 4))
     variance = torch.tensor([0.002, 1.0, 50.0, 5000.0], dtype=torch.float64)
     outputs = likelihood.biases(torch.zeros(4), variance)
     torch.testing.assert_close(likelihood.variance(outputs), variance)

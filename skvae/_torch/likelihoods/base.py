@@ -77,6 +77,27 @@ def sorted_values(X: Table, column: int) -> np.ndarray:
     return np.sort(values[~np.isnan(values)])
 
 
+def resolutions(X: Table) -> np.ndarray:
+    """How fine the values of each column are: the median difference of neighbouring ones.
+
+    Of two in the middle it is the smaller one: a code for an error, far from all values, is not to
+    count among few. 0 where there are no two values. Missing values are left out.
+    """
+    columns = X.tocsc() if sp.issparse(X) else X
+    found = np.zeros(X.shape[1])
+    for j in range(X.shape[1]):
+        if sp.issparse(X):
+            values = columns.data[columns.indptr[j] : columns.indptr[j + 1]]
+            if len(values) < X.shape[0]:
+                values = np.append(values, 0.0)
+        else:
+            values = columns[:, j]
+        steps = np.sort(np.diff(np.unique(values[~np.isnan(values)])))
+        if len(steps):
+            found[j] = steps[(len(steps) - 1) // 2]
+    return found
+
+
 def column_moments(X: Table) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of each column, in two passes, without densifying.
 
@@ -142,7 +163,7 @@ class LinearColumns:
         Where they are among the columns of their likelihood.
     location, scale : Tensor of shape (n_columns,)
         What standardises what the encoder reads of them; it reads the location of a missing value.
-    min_variance : float
+    min_variance : Tensor of shape (n_columns,)
         The smallest variance that such a standardised value may have given z.
     to_outputs : callable
         Of a model with loadings (n_columns, n_factors), mean and variance (n_columns,) of the
@@ -155,7 +176,7 @@ class LinearColumns:
     places: Tensor
     location: Tensor
     scale: Tensor
-    min_variance: float
+    min_variance: Tensor
     to_outputs: Callable[[Tensor, Tensor, Tensor], list[tuple[Tensor, Tensor]]]
     first_input: int = 0
     first_output: int = 0

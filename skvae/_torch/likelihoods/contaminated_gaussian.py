@@ -14,7 +14,7 @@ import torch
 from torch import Generator, Tensor
 
 from ..sparse import Batch, Table
-from .base import column_counts, sorted_values
+from .base import column_counts, resolutions, sorted_values
 from .gaussian import Gaussian, log_normal
 
 
@@ -33,6 +33,11 @@ class ContaminatedGaussian(Gaussian):
     share e = `SHARE` (Tukey, 1960; in a VAE, Eduardo et al., 2020). A value that does not fit is
     then improbable only so far, and cannot bend the network. The spread is `SPREAD`, or so many
     times a tenth of the column's standard deviation, where a few values are that far away.
+
+    No value is known better than its column is fine: the variance is at least that of a value
+    rounded to whole steps of it (Sheppard, 1898), where a step is the median difference of
+    neighbouring values. Otherwise integers would have densities as high as `min_variance` allows,
+    and what is one more or less would outweigh the other columns.
 
     Columns are standardised by the mean and the standard deviation of their values without the
     share `TRIMMED` at either end, the latter in proportion to a normal distribution's (Huber,
@@ -54,10 +59,20 @@ class ContaminatedGaussian(Gaussian):
     MAX_INPUT = 5.0
 
     share = SHARE
+    spread_: Tensor
 
-    def location_and_scale(
+    def start(self, X: Table) -> list[np.ndarray]:
+        biases = super().start(X)
+        # The wide Gaussian is never the narrower one.
+        self.spread_ = self.spread_.maximum(self.SPREAD * self.min_variance_.sqrt())
+        return biases
+
+    def least_deviations(self, X: Table, least: np.ndarray) -> np.ndarray:
+        return np.maximum(least, resolutions(X) / math.sqrt(12))
+
+    def units(
         self, X: Table, mean: np.ndarray, deviation: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         location, scale = mean.copy(), deviation.copy()
         # The middle half of a sparse column is zero unless a quarter of the values are not.
         n_values = column_counts(X)
@@ -72,7 +87,7 @@ class ContaminatedGaussian(Gaussian):
                 scale[j] = max(trimmed, self.MIN_SCALE * deviation[j])
         stretch = np.divide(deviation, scale, out=np.ones_like(scale), where=scale > 0)
         self.spread_ = self.spread_of(stretch)
-        return location, scale
+        return location, scale, scale.copy()
 
     def spread_of(self, stretch: np.ndarray) -> Tensor:
         """Spread of columns whose values have this standard deviation, in their scales."""

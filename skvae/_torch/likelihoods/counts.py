@@ -75,7 +75,8 @@ class Counts(Likelihood):
             variance = variance * (scale * slope) ** 2
             return [(loadings, log_mean), *self.spread_outputs(loadings, mean, variance)]
 
-        return [LinearColumns(columns, columns, mean.log1p(), scale, MIN_VARIANCE, to_outputs)]
+        least = torch.full_like(scale, MIN_VARIANCE)
+        return [LinearColumns(columns, columns, mean.log1p(), scale, least, to_outputs)]
 
     def spread_outputs(
         self, loadings: Tensor, mean: Tensor, variance: Tensor

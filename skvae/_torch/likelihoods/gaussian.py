@@ -31,6 +31,8 @@ class Gaussian(Likelihood):
     standardised units the variance is at least `min_variance`. A constant column has no scale of
     its own: it gets 1, or as much more as makes its variance in units of the table at least
     `MIN_VARIANCE_OF_A_CONSTANT`, lest a value never seen there outweigh all others of its row.
+
+    `start` sets `location_`, `scale_` and, for each column, `min_variance_`.
     """
 
     name = "gaussian"
@@ -49,24 +51,31 @@ class Gaussian(Likelihood):
                 f"The values of column {column} are so large that their "
                 "variance overflows. Rescale the column, or take its logarithm."
             )
-        mean, scale = self.location_and_scale(X, mean, scale)
-        scale[is_constant(mean, scale)] = math.sqrt(
-            max(1, self.MIN_VARIANCE_OF_A_CONSTANT / self.min_variance)
-        )
+        mean, scale, unit = self.units(X, mean, scale)
+        constant = is_constant(mean, scale)
+        scale[constant] = math.sqrt(max(1, self.MIN_VARIANCE_OF_A_CONSTANT / self.min_variance))
+        unit[constant] = scale[constant]
+        least = self.least_deviations(X, math.sqrt(self.min_variance) * unit)
         self.location_ = torch.from_numpy(mean)
         self.scale_ = torch.from_numpy(scale)
+        self.min_variance_ = torch.from_numpy((least / scale) ** 2)
         standard = (torch.full_like(self.scale_, value) for value in (0.0, 1.0))
         return [bias.numpy() for bias in self.biases(*standard)]
 
-    def location_and_scale(
+    def units(
         self, X: Table, mean: np.ndarray, deviation: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """What columns of these moments are standardised by."""
-        return mean, deviation
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Location and scale of columns of these moments, and what their variances are units of."""
+        return mean, deviation, deviation.copy()
+
+    def least_deviations(self, X: Table, least: np.ndarray) -> np.ndarray:
+        """Smallest standard deviations, in units of the table, where `least` is asked for."""
+        return least
 
     def biases(self, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
         """Biases of the outputs that give columns this mean and variance, in standardised units."""
-        variance = variance - self.min_variance
+        # Where the variance can be no smaller, a tenth more, so that there is a gradient.
+        variance = (variance - self.min_variance_).maximum(self.min_variance_ / 10)
         return mean, variance + (-(-variance).expm1()).log()  # softplus gives the variance back
 
     def linear_columns(self, X: Table) -> list[LinearColumns]:
@@ -78,7 +87,7 @@ class Gaussian(Likelihood):
 
         columns = torch.arange(len(self.scale_))
         location, scale = torch.zeros_like(self.scale_), torch.ones_like(self.scale_)
-        return [LinearColumns(columns, columns, location, scale, self.min_variance, to_outputs)]
+        return [LinearColumns(columns, columns, location, scale, self.min_variance_, to_outputs)]
 
     def variance_outputs(self) -> list[int]:
         return [1]
@@ -93,7 +102,7 @@ class Gaussian(Likelihood):
 
     def variance(self, outputs: Sequence[Tensor]) -> Tensor:
         """Variance of x given z in standardised units."""
-        return F.softplus(outputs[1]) + self.min_variance
+        return F.softplus(outputs[1]) + self.min_variance_.to(outputs[1])
 
     def log_density(self, outputs: Sequence[Tensor], x: Tensor) -> Tensor:
         """Log-density of each value in standardised units; none is missing."""

@@ -56,6 +56,7 @@ class SpikeAndSlab(ContaminatedGaussian):
     and contaminated is also which of the two a value is from: then it is the spike as often as in
     training, s. The spike is the column's middle value. It has the smallest variance that there is,
     in units of the column's, so that it has a density like all else; drawn, it is the value itself.
+    So two values far from each other have the probabilities of a binary column.
 
     Location and scale are those of the other values, as a contaminated Gaussian has them of all; a
     scale is at least the `MIN_SLAB_SCALE`-fold of the standard deviation of all values. That, too,
@@ -70,13 +71,12 @@ class SpikeAndSlab(ContaminatedGaussian):
         biases = super().start(X)
         return [*biases, torch.logit(self.spike_share_).numpy()]
 
-    def location_and_scale(
+    def units(
         self, X: Table, mean: np.ndarray, deviation: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        location, scale = mean.copy(), deviation.copy()
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        location, scale, unit = mean.copy(), deviation.copy(), deviation.copy()
         constant = is_constant(mean, deviation)
-        spike, share, width, stretch = np.ones((4, len(mean)))
-        width *= math.sqrt(max(self.min_variance, self.MIN_VARIANCE_OF_A_CONSTANT))
+        spike, share, stretch = np.ones((3, len(mean)))
         for j, (spike[j], n_same, others) in enumerate(middles(X)):
             # Half a row of each more, so that either stays possible.
             share[j] = (n_same + 0.5) / (n_same + len(others) + 1)
@@ -84,16 +84,13 @@ class SpikeAndSlab(ContaminatedGaussian):
                 location[j], trimmed = self.trimmed_moments(others)
                 # Standard deviation of all values, were none far away.
                 between = math.sqrt(share[j]) * (location[j] - spike[j])
-                of_column = math.sqrt(1 - share[j]) * math.hypot(trimmed, between)
-                of_column = max(of_column, self.MIN_SCALE * deviation[j])
-                scale[j] = max(trimmed, self.MIN_SLAB_SCALE * of_column)
-                width[j] = math.sqrt(self.min_variance) * of_column
+                unit[j] = math.sqrt(1 - share[j]) * math.hypot(trimmed, between)
+                unit[j] = max(unit[j], self.MIN_SCALE * deviation[j])
+                scale[j] = max(trimmed, self.MIN_SLAB_SCALE * unit[j])
                 stretch[j] = others.std() / scale[j]
         self.spread_ = self.spread_of(stretch)
-        self.spike_, self.spike_share_, self.spike_width_ = map(
-            torch.from_numpy, (spike, share, width)
-        )
-        return location, scale
+        self.spike_, self.spike_share_ = torch.from_numpy(spike), torch.from_numpy(share)
+        return location, scale, unit
 
     def linear_columns(self, X: Table) -> list[LinearColumns]:
         return []
@@ -105,9 +102,9 @@ class SpikeAndSlab(ContaminatedGaussian):
         return super().inputs(filled(x, mean.to(x)))
 
     def log_density(self, outputs: Sequence[Tensor], x: Tensor) -> Tensor:
-        place, width = (self.spike_ - self.location_) / self.scale_, self.spike_width_ / self.scale_
+        place = (self.spike_ - self.location_) / self.scale_
         share = self.spike_share_.to(x)
-        spike = log_normal(x, place.to(x), width.to(x) ** 2)
+        spike = log_normal(x, place.to(x), self.min_variance_.to(x))
         slab = log_normal(x, outputs[0], self.variance(outputs))
         wide = log_normal(x, 0.0, self.spread_.to(x) ** 2)
         own = torch.logaddexp(F.logsigmoid(outputs[2]) + spike, F.logsigmoid(-outputs[2]) + slab)

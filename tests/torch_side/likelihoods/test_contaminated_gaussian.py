@@ -5,11 +5,12 @@ import pytest
 import scipy.sparse as sp
 import scipy.stats
 import torch
-from skeleton import fitted, log_prob, random_outputs
+from skeleton import AS_TABLE, fitted, log_prob, random_outputs
 from test_gaussian import TestGaussian as GaussianTests
 
 from skvae import VAEDensityEstimator
 from skvae._torch.likelihoods import Bernoulli, ContaminatedGaussian, Gaussian, Mixed
+from skvae._torch.likelihoods.base import resolutions
 
 SHARE, SPREAD = ContaminatedGaussian.SHARE, ContaminatedGaussian.SPREAD
 
@@ -89,6 +90,49 @@ def test_scales_are_not_above_the_standard_deviation_and_follow_no_far_value():
     assert scale[4] == 1
 
 
+@AS_TABLE
+def test_a_column_is_as_fine_as_the_median_step_between_its_values(as_table):
+    X = np.zeros((8, 6))
+    X[:, 0] = [0, 1, 2, 4, 5, 6, 7, 3]
+    X[:, 1] = [0, 0.5, 0, 0.5, 0, 0, 0, 0]
+    X[:, 2] = [0, 1, 0, 1, -9999, 0, 0, 1]  # a code for an error
+    X[:, 3] = [0, 0, 0, 0, 0, 1e-9, 0, 3]
+    X[:, 4] = 7.0
+    X[:, 5] = [2, 6, 2, 6, 6, 2, 2, 6]
+    np.testing.assert_array_equal(resolutions(as_table(X)), [1, 0.5, 1, 1e-9, 0, 4])
+
+
+def test_a_column_is_as_fine_with_missing_values_as_without():
+    X = np.array([[1.0, np.nan], [np.nan, np.nan], [4.0, np.nan], [2.0, np.nan], [5.0, np.nan]])
+    assert resolutions(X).tolist() == [1, 0]
+
+
+def test_a_value_is_known_no_better_than_its_column_is_fine():
+    rng = np.random.RandomState(0)
+    grades, fine = rng.randint(4, size=300), rng.randn(300)
+    X = np.c_[grades, 10.0 * grades + 3, fine, np.round(fine, 1)]
+    likelihood, biases = fitted(ContaminatedGaussian(), X)
+    sure = [biases[0], torch.full_like(biases[1], -1e6)]
+    deviation = (likelihood.variance(sure).sqrt() * likelihood.scale_).numpy()
+    rounded = np.array([1, 10]) / np.sqrt(12)
+    least = np.sqrt(likelihood.min_variance) * likelihood.scale_[2].item()
+    np.testing.assert_allclose(deviation[:3], [*rounded, least])
+    # Rounding to a tenth of a deviation costs hardly anything.
+    assert deviation[3] == pytest.approx(least, rel=0.1)
+
+
+def test_the_wide_part_is_never_the_narrower_one():
+    rare = (np.arange(400) == 7) * 5.0
+    likelihood, biases = fitted(ContaminatedGaussian(), rare[:, None])
+    deviation = np.sqrt(likelihood.min_variance_.item())
+    assert deviation > 4  # in units of the column's, of which nearly all values are 0
+    assert likelihood.spread_.item() == pytest.approx(SPREAD * deviation)
+    # The value that one row of 400 has is about as unlikely as that.
+    outputs = [bias[None] for bias in biases]
+    usual, seen = (log_prob(likelihood, outputs, np.array([[x]])).item() for x in (0.0, 5.0))
+    assert -9 < seen - usual < -4
+
+
 def test_the_spread_reaches_values_that_are_very_far_away():
     X = np.random.RandomState(0).randn(1000, 3)
     X[:3] *= [1, 30, 1e6]
@@ -120,6 +164,10 @@ def test_sparse_columns_and_those_with_missing_values_are_standardised_as_others
     for container in (sp.csr_matrix, sp.csr_array):
         of_sparse = standardised_by(ContaminatedGaussian(), container(X))
         np.testing.assert_allclose(of_sparse, of_dense)
+        least = [
+            fitted(ContaminatedGaussian(), table)[0].min_variance_ for table in (container(X), X)
+        ]
+        torch.testing.assert_close(*least)
     holes = np.r_[X, np.full((100, 6), np.nan)]
     np.testing.assert_allclose(standardised_by(ContaminatedGaussian(), holes), of_dense)
 

@@ -39,9 +39,11 @@ class TestGaussian(LikelihoodTests):
         total = log_prob(likelihood, outputs, support).exp().sum() * 0.01
         assert total.item() == pytest.approx(1, abs=1e-10)
 
-    def test_variance_never_falls_below_its_floor(self):
-        outputs = [torch.zeros(3), torch.full((3,), -1e6)]
-        assert (Gaussian().variance(outputs) >= Gaussian.min_variance).all()
+    def test_variance_never_falls_below_its_floor(self, X):
+        likelihood, biases = fitted(self.make(), X)
+        outputs = [biases[0], torch.full_like(biases[1], -1e6)]
+        assert torch.equal(likelihood.variance(outputs), likelihood.min_variance_)
+        assert (likelihood.min_variance_ >= 0.999 * Gaussian.min_variance).all()
 
     def test_starts_from_the_mean_and_unit_variance(self, X):
         likelihood, biases = fitted(Gaussian(), X)

@@ -16,6 +16,11 @@ from skvae._torch.likelihoods.spike_and_slab import middles, spiked_columns
 SHARE, SPREAD = ContaminatedGaussian.SHARE, ContaminatedGaussian.SPREAD
 
 
+def spike_width(likelihood):
+    """Standard deviation of the spikes, in the table's units."""
+    return likelihood.min_variance_.sqrt() * likelihood.scale_
+
+
 def parts(likelihood, outputs):
     """Weight, mean and standard deviation of spike, slab and wide part, in the table's units."""
     own = torch.sigmoid(outputs[2]).numpy()
@@ -24,7 +29,7 @@ def parts(likelihood, outputs):
     deviation = np.sqrt(likelihood.variance(outputs).numpy()) * scale
     spread = likelihood.spread_.numpy() * scale
     return [
-        ((1 - SHARE) * own + SHARE * spiked, likelihood.spike_.numpy(), likelihood.spike_width_),
+        ((1 - SHARE) * own + SHARE * spiked, likelihood.spike_.numpy(), spike_width(likelihood)),
         ((1 - SHARE) * (1 - own), outputs[0].numpy() * scale + location, deviation),
         (SHARE * (1 - spiked), location, spread),
     ]
@@ -86,10 +91,10 @@ class TestSpikeAndSlab(LikelihoodTests):
         likelihood = SpikeAndSlab()
         likelihood.set_min_variance(1e-4)
         fitted(likelihood, X)
-        np.testing.assert_allclose(
-            likelihood.spike_width_[:4], 0.01 * X[:, :4].std(axis=0), rtol=0.1
-        )
-        assert likelihood.spike_width_[4] == pytest.approx(math.sqrt(1e-3))
+        width, deviation = spike_width(likelihood), X.std(axis=0)
+        np.testing.assert_allclose(width[:3], 0.01 * deviation[:3], rtol=0.1)
+        assert width[3] == pytest.approx(4 / math.sqrt(12))  # of 0 and 4, which are rounded to it
+        assert width[4] == pytest.approx(math.sqrt(1e-3))
 
     def test_encoder_reads_the_mean_of_the_column_for_a_missing_value(self, X):
         likelihood, _ = fitted(SpikeAndSlab(), X)
@@ -150,10 +155,26 @@ def test_no_scale_follows_a_far_value():
     far = X.copy()
     far[np.flatnonzero(X[:, 0])[:2], 0] = 1e6
     near, further = (fitted(SpikeAndSlab(), rows)[0] for rows in (X, far))
-    for name in ("location_", "scale_", "spike_width_"):
+    for name in ("location_", "scale_", "min_variance_"):
         np.testing.assert_allclose(getattr(further, name), getattr(near, name), rtol=0.05)
     assert near.spread_.tolist() == [SPREAD, SPREAD]
     assert further.spread_[0] > 50 * SPREAD
+
+
+@pytest.mark.parametrize("values", [(0, 1), (1, 2), (-5, 20), (0.3, 0.1)])
+def test_two_values_are_as_probable_as_zero_and_one(values):
+    most, other = values
+    X = np.where(np.arange(300) % 3 > 0, most, other)[:, None]
+    likelihood, biases = fitted(SpikeAndSlab(), X)
+    for share in (0.05, 0.5, 0.9):
+        outputs = [bias[None] for bias in biases]
+        outputs[2] = torch.logit(torch.full((1, 1), share, dtype=torch.float64))
+        contaminated = (1 - SHARE) * share + SHARE * 2 / 3
+        at_most, at_other = (
+            log_prob(likelihood, outputs, np.full((1, 1), float(x))).item() for x in values
+        )
+        expected = scipy.special.logit(contaminated)
+        assert at_most - at_other == pytest.approx(expected, abs=0.15)
 
 
 def test_slab_is_no_finer_than_a_tenth_of_the_column():
@@ -167,7 +188,7 @@ def test_column_without_a_spread_is_constant(second):
     X = np.where(np.arange(100) % 3 > 0, 0.3, second)[:, None]
     likelihood, _ = fitted(SpikeAndSlab(), X)
     assert likelihood.scale_ == 1
-    assert likelihood.spike_width_.item() == pytest.approx(math.sqrt(1e-3))
+    assert spike_width(likelihood).item() == pytest.approx(math.sqrt(1e-3))
 
 
 def test_spike_has_a_width_where_others_are_rounding_errors_and_far_values():
@@ -175,7 +196,7 @@ def test_spike_has_a_width_where_others_are_rounding_errors_and_far_values():
     X[[3, 6]] = 1e6
     likelihood, _ = fitted(SpikeAndSlab(), X)
     least = 1e-6 * X.std()
-    assert likelihood.spike_width_.item() == pytest.approx(math.sqrt(1e-3) * least)
+    assert spike_width(likelihood).item() == pytest.approx(math.sqrt(1e-3) * least)
     assert likelihood.scale_.item() == pytest.approx(SpikeAndSlab.MIN_SLAB_SCALE * least)
 
 
