@@ -65,11 +65,11 @@ class Gaussian(Likelihood):
     def units(
         self, X: Table, mean: np.ndarray, deviation: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Location and scale of columns of these moments, and what their variances are units of."""
+        """Location and scale of columns of these moments, and the scale `min_variance` is of."""
         return mean, deviation, deviation.copy()
 
     def least_deviations(self, X: Table, least: np.ndarray) -> np.ndarray:
-        """Smallest standard deviations, in units of the table, where `least` is asked for."""
+        """Smallest standard deviations, in units of the table: what is asked for, or more."""
         return least
 
     def biases(self, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
