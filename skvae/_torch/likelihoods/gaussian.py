@@ -53,8 +53,8 @@ class Gaussian(Likelihood):
             )
         mean, scale, unit = self.units(X, mean, scale)
         constant = is_constant(mean, scale)
-        scale[constant] = math.sqrt(max(1, self.MIN_VARIANCE_OF_A_CONSTANT / self.min_variance))
-        unit[constant] = scale[constant]
+        of_constant = math.sqrt(max(1, self.MIN_VARIANCE_OF_A_CONSTANT / self.min_variance))
+        scale, unit = (np.where(constant, of_constant, values) for values in (scale, unit))
         least = self.least_deviations(X, math.sqrt(self.min_variance) * unit)
         self.location_ = torch.from_numpy(mean)
         self.scale_ = torch.from_numpy(scale)
@@ -66,7 +66,7 @@ class Gaussian(Likelihood):
         self, X: Table, mean: np.ndarray, deviation: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Location and scale of columns of these moments, and the scale `min_variance` is of."""
-        return mean, deviation, deviation.copy()
+        return mean, deviation, deviation
 
     def least_deviations(self, X: Table, least: np.ndarray) -> np.ndarray:
         """Smallest standard deviations, in units of the table: what is asked for, or more."""
