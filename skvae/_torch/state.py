@@ -133,6 +133,7 @@ def restore_density(node: Node, n_features: int, architecture: dict[str, Any]) -
     """Model that `describe_density` described."""
     model = DensityModel.__new__(DensityModel)
     likelihood, widths = restore_likelihood(node.children("likelihood"), n_features)
+    likelihood.set_min_variance(architecture["reg_covar"])
     indicators = node.choice("indicators", [False, True])
     autoregressive = node.choice("autoregression", [False, True])
     if autoregressive and type(likelihood) is not Bernoulli:
