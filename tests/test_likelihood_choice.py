@@ -254,6 +254,16 @@ def test_bag_of_words_is_counts():
     assert VAEDensityEstimator(**QUICK).fit(counts.toarray()).likelihood_ == "negative_binomial"
 
 
+@pytest.mark.parametrize("container", [np.asarray, sp.csr_matrix])
+def test_an_integer_beside_zeros_and_ones_makes_no_table_of_counts(container):
+    rng = np.random.RandomState(0)
+    animals = rng.binomial(1, 0.3, size=(80, 9))
+    animals[:, 4] = rng.choice([0, 2, 4, 6], size=80)  # legs
+    density = VAEDensityEstimator(**QUICK).fit(container(animals.astype(float)))
+    expected = {"bernoulli": [0, 1, 2, 3, 5, 6, 7, 8], "contaminated_gaussian": [4]}
+    assert said(density) == expected
+
+
 @pytest.mark.parametrize("likelihood", ["poisson", "multinomial", "negative_binomial"])
 def test_bag_of_characters_of_raw_text(likelihood):
     messages, _ = make_messages(200, random_state=0)

@@ -49,16 +49,25 @@ def in_unit_interval(X: Table) -> bool:
 
 
 def is_count(X: Table) -> bool:
-    """Whether the values are counts, more than half of them 0, and 1 the commonest of the others.
+    """Whether the values are counts, more than half of them 0.
 
-    Grey values of pixels and codes are integers too, but 1 is not the commonest.
+    Of the positive ones in columns that hold larger ones than 1, 1 is the commonest. Grey values of
+    pixels and codes are integers, too, but with them it is not; other columns may be answers.
     """
     values = stored_values(X)
     if any(not_a_count(some).any() for some in blocks(values, ROWS_AT_A_TIME)):
         return False
-    positive, n_each = np.unique(values[values > 0], return_counts=True)
+    positive = values > 0
     n_values = np.prod(X.shape, dtype=float) - np.count_nonzero(np.isnan(values))
-    return n_each.sum() < n_values / 2 and positive[n_each.argmax()] == 1
+    if np.count_nonzero(positive) >= n_values / 2:
+        return False
+    is_larger = values > 1
+    if sp.issparse(X):
+        beside_larger = np.isin(X.indices, X.indices[is_larger])
+    else:
+        beside_larger = np.broadcast_to(is_larger.any(axis=0), X.shape)
+    counts, n_each = np.unique(values[positive & beside_larger], return_counts=True)
+    return counts[n_each.argmax()] == 1
 
 
 def binary_columns(X: Table) -> np.ndarray:
