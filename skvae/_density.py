@@ -86,11 +86,11 @@ class VAEDensityEstimator(
         selector: ``{"categorical": [0, 3], "gaussian": make_column_selector("size")}``. Columns
         that it does not name are described as by "auto".
 
-        - "auto": a table of nothing but 0 and 1 is Bernoulli; one of counts, more than half of them
-          0 and 1 the commonest of the others in columns that hold larger ones, negative binomial.
-          Of any other table the columns with both 0 and 1 and nothing else are Bernoulli, those of
-          which 50 to 99 % are one value a spike and a slab, and the others contaminated Gaussian;
-          in such a Bernoulli column all other values together have probability
+        - "auto": a table of nothing but 0 and 1 is Bernoulli; one of counts, such that in columns
+          with larger ones more than half are 0 and 1 the commonest of the others, negative
+          binomial. Of any other table the columns with both 0 and 1 and nothing else are Bernoulli,
+          those of which 50 to 99 % are one value a spike and a slab, and the others contaminated
+          Gaussian; in such a Bernoulli column all other values together have probability
           1 / (n_samples + 1).
         - "bernoulli": 0, 1, or a probability in between. Any other value is a ValueError that names
           the column; so is a 2 later in a table of nothing but 0 and 1.

@@ -49,25 +49,21 @@ def in_unit_interval(X: Table) -> bool:
 
 
 def is_count(X: Table) -> bool:
-    """Whether the values are counts, more than half of them 0.
+    """Whether the values are counts: zeros and ones, and columns with larger ones.
 
-    Of the positive ones in columns that hold larger ones than 1, 1 is the commonest. Grey values of
-    pixels and codes are integers, too, but with them it is not; other columns may be answers.
+    In these more than half are 0, and 1 is the commonest of the others. Grey values of pixels and
+    codes are integers, too, and so is an age beside answers of yes or no.
     """
     values = stored_values(X)
     if any(not_a_count(some).any() for some in blocks(values, ROWS_AT_A_TIME)):
         return False
-    positive = values > 0
-    n_values = np.prod(X.shape, dtype=float) - np.count_nonzero(np.isnan(values))
-    if np.count_nonzero(positive) >= n_values / 2:
-        return False
     is_larger = values > 1
-    if sp.issparse(X):
-        beside_larger = np.isin(X.indices, X.indices[is_larger])
-    else:
-        beside_larger = np.broadcast_to(is_larger.any(axis=0), X.shape)
-    counts, n_each = np.unique(values[positive & beside_larger], return_counts=True)
-    return counts[n_each.argmax()] == 1
+    columns = np.unique(X.indices[is_larger]) if sp.issparse(X) else is_larger.any(axis=0)
+    counts = X[:, columns]
+    values = stored_values(counts)
+    n_values = np.prod(counts.shape, dtype=float) - np.count_nonzero(np.isnan(values))
+    positive, n_each = np.unique(values[values > 0], return_counts=True)
+    return n_each.sum() < n_values / 2 and positive[n_each.argmax()] == 1
 
 
 def binary_columns(X: Table) -> np.ndarray:

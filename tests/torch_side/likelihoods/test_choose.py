@@ -26,11 +26,23 @@ def test_every_likelihood_has_a_public_name():
         ([[1.0, 1.0]], {"bernoulli": [0, 1]}),
         ([[0.0, 0.5]], {"contaminated_gaussian": [0, 1]}),
         # Counts: more than half of them zeros, and not less.
-        ([[0.0, 3.0, 0.0], [1.0, 0.0, 0.0]], {"negative_binomial": [0, 1, 2]}),
-        ([[0.0, 3.0], [2.0, 0.0]], {"contaminated_gaussian": [0, 1]}),
+        (
+            [[0.0, 0.0], [3.0, 1.0], [1.0, 0.0], [0.0, 1.0], [0.0, 0.0]],
+            {"negative_binomial": [0, 1]},
+        ),
+        ([[0.0, 3.0, 2.0], [2.0, 0.0, 1.0], [1.0, 1.0, 0.0]], {"contaminated_gaussian": [0, 1, 2]}),
         # ... and ones the commonest of the others, unlike grey values.
-        ([[0.0, 3.0, 0.0, 3.0, 0.0, 0.0, 1.0, 0.0]], {"contaminated_gaussian": [*range(8)]}),
-        ([[0.0, 3.0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0]], {"negative_binomial": [*range(8)]}),
+        ([[0.0], [3.0], [0.0], [3.0], [0.0], [0.0], [1.0], [0.0]], {"spike_and_slab": [0]}),
+        ([[0.0], [3.0], [0.0], [1.0], [0.0], [0.0], [1.0], [0.0]], {"negative_binomial": [0]}),
+        # Neither zeros nor ones of other columns make a code or an age a count.
+        (
+            [[0.0, 0.0, 4.0], [0.0, 0.0, 2.0], [1.0, 0.0, 2.0], [0.0, 1.0, 1.0]],
+            {"bernoulli": [0, 1], "contaminated_gaussian": [2]},
+        ),
+        (
+            [[0.0, 1.0, 4.0], [1.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [1.0, 0.0, 2.0]],
+            {"bernoulli": [0, 1], "spike_and_slab": [2]},
+        ),
         ([[0.0, 0.0, 0.0, -3.0]], {"contaminated_gaussian": [0, 1, 2, 3]}),
         ([[0.0, 0.0, 0.0, 2e8]], {"contaminated_gaussian": [0, 1, 2, 3]}),
         ([[0.0, 0.0, 0.0, 0.5]], {"contaminated_gaussian": [0, 1, 2, 3]}),
@@ -56,9 +68,15 @@ def test_choice_by_the_data(as_table, X, expected):
     ("X", "expected"),
     [
         ([[0.0, np.nan]], {"bernoulli": [0, 1]}),
-        ([[0.0, 3.0, np.nan, 1.0], [np.nan, 0.0, 0.0, 0.0]], {"negative_binomial": [0, 1, 2, 3]}),
+        (
+            [[0.0, 3.0], [np.nan, 0.0], [0.0, 1.0], [1.0, 0.0], [0.0, 0.0]],
+            {"negative_binomial": [0, 1]},
+        ),
         # A missing value is no zero.
-        ([[0.0, 3.0, np.nan], [np.nan, 1.0, 0.0]], {"contaminated_gaussian": [0, 1, 2]}),
+        (
+            [[3.0, 0.0], [1.0, np.nan], [0.0, 1.0], [np.nan, 0.0]],
+            {"bernoulli": [1], "contaminated_gaussian": [0]},
+        ),
         ([[0.0, 2.5], [1.0, 3.0], [np.nan, 1.0]], {"bernoulli": [0], "contaminated_gaussian": [1]}),
         ([[0.0, 2.5], [np.nan, 3.0]], {"contaminated_gaussian": [0, 1]}),
         ([[0.5], [0.5], [1.5], [np.nan], [np.nan]], {"spike_and_slab": [0]}),
@@ -69,11 +87,12 @@ def test_choice_by_a_table_with_missing_values(X, expected):
 
 
 def test_explicit_zeros_are_zeros():
-    X = sp.csr_matrix((np.array([0.0, 0.0, 3.0]), np.array([0, 1, 2]), np.array([0, 2, 3])), (2, 3))
-    assert chosen(X) == {"contaminated_gaussian": [0, 1, 2]}
-    X.data[:] = [0, 1, 2]
+    X = sp.csr_matrix([[7.0, 7.0, 7.0], [0.0, 0.0, 7.0], [0.0, 0.0, 7.0], *[[0.0] * 3] * 2])
+    X.data[:] = [1, 0, 2, 0, 3]
+    assert chosen(X) == {"bernoulli": [0], "contaminated_gaussian": [1], "spike_and_slab": [2]}
+    X.data[:] = [1, 1, 2, 0, 1]
     assert chosen(X) == {"negative_binomial": [0, 1, 2]}
-    X.data[:] = [0, 0, 1]
+    X.data[:] = [0, 0, 1, 0, 0]
     assert chosen(X) == {"bernoulli": [0, 1, 2]}
     X = sp.csr_matrix([[1.0, 0.5], [1.0, 0.7]])
     X.data[0] = 0
@@ -108,7 +127,9 @@ def test_one_likelihood_for_all_columns_is_not_mixed():
 
 
 def test_rest_is_judged_without_the_named_columns():
-    X = np.array([[0.0, 2.5, 4.0], [0.0, 3.0, 0.0], [1.0, 3.5, 0.0]])
+    X = np.array(
+        [[0.0, 2.5, 1.0], [0.0, 3.0, 0.0], [1.0, 3.5, 0.0], [0.0, 2.5, 2.0], [0.0, 2.5, 0.0]]
+    )
     assert describe({"contaminated_gaussian": [1]}, X) == {
         "contaminated_gaussian": [1],
         "negative_binomial": [0, 2],
