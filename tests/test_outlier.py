@@ -82,6 +82,23 @@ def test_rows_that_are_far_out_do_not_end_the_training(early_stopping):
     assert curve[-1] < min(curve) + 0.5
 
 
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_what_is_far_out_does_not_depend_on_units(early_stopping):
+    rng = np.random.RandomState(0)
+    X = rng.randn(300, 2) @ rng.randn(2, 8) + 0.3 * rng.randn(300, 8)
+    X[::10, :4] = np.nan  # these rows have fewer terms that the units enter
+    X[:, 7] = np.where(rng.uniform(size=300) < 0.6, 0, X[:, 7])
+    of_units = [
+        VAEOutlierDetector(early_stopping=early_stopping, max_iter=10, random_state=0)
+        .fit(X * unit)
+        .score_samples(X * unit)
+        + np.log(unit) * np.isfinite(X).sum(axis=1)
+        for unit in (1, 2.0**-20, 2.0**20)
+    ]
+    np.testing.assert_allclose(of_units[1], of_units[0], atol=1e-6)
+    np.testing.assert_allclose(of_units[2], of_units[0], atol=1e-6)
+
+
 def test_a_kind_of_row_that_stands_apart_is_learned_if_it_is_common():
     rng = np.random.RandomState(0)
     X = rng.randn(1000, 3) @ rng.randn(3, 8) + 0.3 * rng.randn(1000, 8)

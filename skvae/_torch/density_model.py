@@ -194,9 +194,18 @@ class DensityModel(Model):
                 terms = elbo_terms(network, annealed, x, noise)
             else:
                 terms = importance_weighted_terms(network, annealed, x, n_draws, noise)
-            return without_far_rows(terms) if options.leaves_far_rows_out else terms
+            if options.leaves_far_rows_out:
+                return without_far_rows(terms, likelihood.log_units(x))
+            return terms
 
         return row_losses
+
+    @torch.no_grad()
+    def log_units(self, X: Table) -> np.ndarray:
+        network = self.network
+        return self._by_blocks(
+            lambda rows: self.likelihood.log_units(self._prepare(rows, network)), X
+        )
 
     def optimizer_kind(self, X: Table, options: TrainingOptions) -> str:
         by_rows = n_zeros_sampled(options, self.likelihood, self.network, X) is not None

@@ -161,14 +161,19 @@ class Model(ABC):
         """Make the function that gives the mean loss of the validation rows of all ranks."""
         n_rows, ranks = X_val.shape[0], options.ranks
         losses = self.make_validation_losses(X_val, ranks.number_before(n_rows))
+        units = self.log_units(X_val) if options.leaves_far_rows_out else 0.0
 
         def validate() -> float:
             of_rows = losses()
             if options.leaves_far_rows_out:
-                of_rows = of_rows[~is_far_out(torch.from_numpy(of_rows)).numpy()]
+                of_rows = of_rows[~is_far_out(torch.from_numpy(of_rows - units)).numpy()]
             return ranks.mean(float(np.mean(of_rows)), n_rows)
 
         return validate
+
+    def log_units(self, X: Table) -> np.ndarray:
+        """What the loss of each row owes to the units of its values, (n_rows,)."""
+        return np.zeros(X.shape[0])
 
     def make_optimizer(self, options: TrainingOptions) -> torch.optim.Optimizer:
         """Make the optimiser of the network's parameters."""

@@ -119,17 +119,19 @@ def importance_weighted_terms(
 
 def is_far_out(losses: Tensor) -> Tensor:
     """Which of these losses are beyond Tukey's (1977) outer fence, a small share at most."""
-    levels = losses.new_tensor([0.25, 0.75, 1 - LARGEST_SHARE_FAR_OUT])
-    lower, upper, least = losses.quantile(levels)
+    lower, upper = losses.quantile(losses.new_tensor([0.25, 0.75]))
+    n_most = int(LARGEST_SHARE_FAR_OUT * len(losses))
+    least = losses.topk(n_most + 1).values[-1]
     return losses > torch.maximum(upper + OUTER_FENCE * (upper - lower), least)
 
 
-def without_far_rows(terms: Sequence[Tensor]) -> tuple[Tensor, ...]:
+def without_far_rows(terms: Sequence[Tensor], units: Tensor) -> tuple[Tensor, ...]:
     """Terms of the loss of a batch's rows, of those that are far out the mean of the others.
 
-    So the mean is that of the rows that do not stand apart (Shen and Sanghavi, 2019).
+    So the mean is that of the rows that do not stand apart (Shen and Sanghavi, 2019). Nor does a
+    row for having fewer values, in whatever `units`: see `Likelihood.log_units`.
     """
-    is_far = is_far_out(torch.stack(list(terms)).sum(0).detach())
+    is_far = is_far_out(torch.stack(list(terms)).sum(0).detach() - units)
     if not is_far.any():
         return tuple(terms)
     return tuple(torch.where(is_far, term[~is_far].mean(), term) for term in terms)

@@ -204,7 +204,7 @@ def test_divergence_from_a_mixture_that_is_standard_normal_is_the_closed_form():
 def kept(losses):
     """Which of the rows with these losses, a reconstruction plus 2, are trained on."""
     reconstruction, kl = (losses - 2).requires_grad_(), torch.full_like(losses, 2).requires_grad_()
-    terms = without_far_rows((reconstruction, kl))
+    terms = without_far_rows((reconstruction, kl), torch.zeros(()))
     sum(terms).mean().backward()
     assert torch.equal(reconstruction.grad, kl.grad)
     is_kept = kl.grad > 0
@@ -225,6 +225,23 @@ def test_all_but_a_tenth_of_the_rows_are_trained_on():
     losses = torch.arange(41.0)
     losses[-9:] += 1000
     assert kept(losses) == [True] * 37 + [False] * 4
+
+
+@pytest.mark.parametrize("n_rows", [2, 5, 9, 10, 15, 29, 30, 128, 500])
+def test_no_more_than_a_tenth_is_left_out_of_few_rows_either(n_rows):
+    losses = torch.arange(float(n_rows)) ** 4
+    losses[-n_rows // 5 :] *= 1e6
+    assert kept(losses).count(False) == n_rows // 10
+
+
+def test_what_units_take_from_all_values_of_a_row_puts_none_far_out():
+    losses, units = torch.arange(41.0), torch.zeros(41)
+    units[:3] = 100
+    terms = (losses + units, torch.zeros(41))
+    assert torch.equal(without_far_rows(terms, units)[0], terms[0])
+    terms[0][20] += 200
+    mean_of_others = terms[0][torch.arange(41) != 20].mean()
+    assert without_far_rows(terms, units)[0][20] == mean_of_others
 
 
 @pytest.mark.parametrize("n_rows", [1, 5])

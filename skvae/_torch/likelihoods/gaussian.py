@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from ..sparse import Batch, CSRBatch, Table
-from .base import Likelihood, LinearColumns, column_moments, column_name, filled
+from .base import ROUNDING, Likelihood, LinearColumns, column_moments, column_name, filled
 
 
 def log_normal(x: Tensor, mean: Tensor | float, variance: Tensor) -> Tensor:
@@ -21,7 +21,7 @@ def log_normal(x: Tensor, mean: Tensor | float, variance: Tensor) -> Tensor:
 
 def is_constant(mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
     """Which columns are constant, or spread by no more than rounding errors of their means."""
-    return deviation <= 10 * np.finfo(float).eps * np.abs(mean)
+    return deviation <= ROUNDING * np.abs(mean)
 
 
 class Gaussian(Likelihood):
@@ -113,6 +113,10 @@ class Gaussian(Likelihood):
         entries = self.log_density(outputs, filled(x)) - torch.log(self.scale_).to(x)
         entries = entries.masked_fill(x.isnan(), 0)
         return entries.new_zeros(entries.shape[:-1]), entries
+
+    def log_units(self, x: Batch) -> Tensor:
+        assert isinstance(x, Tensor)
+        return torch.log(self.scale_).to(x).masked_fill(x.isnan(), 0).sum(-1)
 
     def mean(self, outputs: Sequence[Tensor]) -> Tensor:
         return outputs[0] * self.scale_.to(outputs[0]) + self.location_.to(outputs[0])

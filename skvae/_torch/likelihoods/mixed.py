@@ -136,6 +136,11 @@ class Mixed(Likelihood):
         shares = [part.log_prob(own, part_x) for (part, part_x), own in pairs]
         return torch.stack(shares).sum(0)
 
+    def log_units(self, x: Batch) -> Tensor:
+        return torch.stack(
+            [part.log_units(part_x).to(part_x) for part, part_x in self._split(x)]
+        ).sum(0)
+
     def mean(self, outputs: Sequence[Tensor]) -> Tensor:
         means = [
             part.mean(part_outputs)

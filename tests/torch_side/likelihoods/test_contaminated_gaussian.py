@@ -102,6 +102,18 @@ def test_a_column_is_as_fine_as_the_median_step_between_its_values(as_table):
     np.testing.assert_array_equal(resolutions(as_table(X)), [1, 0.5, 1, 1e-9, 0, 4])
 
 
+def test_rounding_is_no_step():
+    rng = np.random.RandomState(0)
+    tenths = rng.randint(20, size=(2, 300)) / 10
+    difference = tenths[0] - tenths[1]  # 0.3 - 0.1 is not 0.2, nor is 0.5 - 0.3
+    assert len(np.unique(difference)) > 2 * len(np.unique(difference.round(9)))
+    X = np.column_stack(
+        [difference, 1e-30 * difference, difference, 1e9 + rng.randint(5, size=300)]
+    )
+    X[0, 2] = 1e20  # for a missing one
+    np.testing.assert_allclose(resolutions(X), [0.1, 1e-31, 0.1, 1], rtol=1e-9)
+
+
 def test_a_column_is_as_fine_with_missing_values_as_without():
     X = np.array([[1.0, np.nan], [np.nan, np.nan], [4.0, np.nan], [2.0, np.nan], [5.0, np.nan]])
     assert resolutions(X).tolist() == [1, 0]

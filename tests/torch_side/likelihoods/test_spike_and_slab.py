@@ -191,12 +191,14 @@ def test_column_without_a_spread_is_constant(second):
     assert spike_width(likelihood).item() == pytest.approx(math.sqrt(1e-3))
 
 
-def test_spike_has_a_width_where_others_are_rounding_errors_and_far_values():
-    X = np.where(np.arange(1000) % 3 > 0, 0.3, 0.1 + 0.2)[:, None]
+@pytest.mark.parametrize(("second", "step"), [(0.3 + 1e-9, 1e-9), (0.1 + 0.2, 1e6)])
+def test_spike_has_a_width_where_others_are_near_it_or_far(second, step):
+    X = np.where(np.arange(1000) % 3 > 0, 0.3, second)[:, None]
     X[[3, 6]] = 1e6
     likelihood, _ = fitted(SpikeAndSlab(), X)
     least = 1e-6 * X.std()
-    assert spike_width(likelihood).item() == pytest.approx(math.sqrt(1e-3) * least)
+    width = max(math.sqrt(1e-3) * least, step / math.sqrt(12))
+    assert spike_width(likelihood).item() == pytest.approx(width)
     assert likelihood.scale_.item() == pytest.approx(SpikeAndSlab.MIN_SLAB_SCALE * least)
 
 
