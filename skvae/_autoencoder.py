@@ -39,9 +39,9 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         Activation of the output. "auto" is "logistic" if all training values lie in [0, 1],
         otherwise "identity".
     loss : {"auto", "squared_error", "binary_cross_entropy"}, default="auto"
-        Loss, summed over features and averaged over rows. "auto" takes binary cross entropy if
-        every training value is 0 or 1, otherwise the squared error. Binary cross entropy needs
-        values in [0, 1] and a logistic output, and is in nats.
+        Loss, summed over features and averaged over rows. Binary cross entropy needs values in
+        [0, 1] and a logistic output, and is in nats. "auto" takes it if every training value is 0
+        or 1 and `out_activation` is "auto" or "logistic", otherwise the squared error.
     solver : {"adam", "sgd"}, default="adam"
         Optimiser; "sgd" is plain, without momentum.
     alpha : float, default=0.0

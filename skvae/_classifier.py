@@ -294,7 +294,7 @@ class ScoreRanks:
     Parameters
     ----------
     scale : float
-        Mean distance of the training rows from the threshold.
+        Median distance of the training rows from the threshold, of those that are not at it.
     outliers, inliers : tuple of two ndarray of shape (n_distances,)
         Their distinct distances on either side of it, and half the shares beyond these.
     """
@@ -306,9 +306,10 @@ class ScoreRanks:
     @classmethod
     def of(cls, decision: np.ndarray) -> ScoreRanks:
         """Map for the decision values of training rows, (n_samples,): negative for outliers."""
-        scale = float(np.abs(decision).mean()) or 1.0
         sides = -decision[decision < 0], decision[decision > 0]
-        return cls(scale, *(cls._ranks(distances, ROUNDING * scale) for distances in sides))
+        distances = np.concatenate(sides)
+        scale = float(np.median(distances)) if len(distances) else 1.0
+        return cls(scale, *(cls._ranks(distances, scale) for distances in sides))
 
     def outlier_probability(self, decision: np.ndarray) -> np.ndarray:
         """Probability of being an outlier: 0.5 near 0, falling with the decision value.
@@ -322,11 +323,11 @@ class ScoreRanks:
         )
 
     @staticmethod
-    def _ranks(distances: np.ndarray, rounding: float) -> tuple[np.ndarray, np.ndarray]:
+    def _ranks(distances: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
         """Distinct distances from the threshold, and half the share of distances beyond each."""
         distances = np.sort(distances)
         # The last of those that are equal up to rounding, as the scores of equal rows are.
-        is_last = np.diff(distances, append=np.inf) > rounding
+        is_last = np.diff(distances, append=np.inf) > ROUNDING * (distances + scale)
         n_within = np.concatenate([[0], np.flatnonzero(is_last) + 1])
         distinct = np.concatenate([[0.0], distances[is_last]])
         return distinct, 0.5 - 0.5 * n_within / (len(distances) + 1)

@@ -72,6 +72,12 @@ class DetectorWrapper(MetaEstimatorMixin, DocumentationLink, BaseEstimator):
     ) -> None:
         """Fit the detector to rows, or to some of them, with what belongs to these."""
         if indices is not None:
+            if len(indices) < num_samples(X) and get_tags(self.estimator).input_tags.pairwise:
+                raise ValueError(
+                    f"{self.estimator!r} takes a matrix of all pairs of rows, of which some rows "
+                    f"alone are none: {type(self).__name__} cannot fit it on them. Pass features "
+                    "and a kernel or metric of features, or a fitted FrozenEstimator."
+                )
             fit_params = check_method_params(X, fit_params, indices=indices)
             X = safe_indexing(*indexable(X), indices)
         routed = process_routing(self, "fit", **fit_params)

@@ -59,6 +59,9 @@ def make_outlier_scorer(metric, *, outlier_label=None):
 
     Notes
     -----
+    Not for `TunedThresholdClassifierCV`: it takes scorers of scikit-learn's own, and tunes
+    classifiers, which these judge better.
+
     ``cv=5`` on a detector is an unshuffled `KFold`, because a detector is no classifier to
     scikit-learn: pass ``cv=StratifiedKFold(5, shuffle=True, random_state=0)``.
 

@@ -107,6 +107,13 @@ def test_loss_and_output_follow_the_data(X, loss, out_activation):
     assert autoencoder.out_activation_ == out_activation
 
 
+def test_loss_that_the_data_choose_suits_the_output_that_is_asked_for(binary_rows):
+    autoencoder = AutoencoderTransformer(**QUICK | {"out_activation": "relu"}).fit(binary_rows)
+    assert autoencoder.loss_ == "squared_error"
+    autoencoder.set_params(out_activation="logistic").fit(binary_rows)
+    assert autoencoder.loss_ == "binary_cross_entropy"
+
+
 @pytest.mark.parametrize("loss", ["squared_error", "binary_cross_entropy"])
 @pytest.mark.parametrize("as_table", [np.asarray, sp.csr_matrix])
 def test_reconstruction_error_is_the_loss_of_each_row(as_table, loss, sparse_rows):

@@ -347,6 +347,14 @@ def test_training_rows_that_are_equal_up_to_rounding_share_a_rank():
         )
 
 
+@pytest.mark.parametrize("far", [1e12, 1e308])
+def test_one_wild_training_row_does_not_take_the_ranks_of_the_others(far):
+    usual = np.r_[-np.arange(1.0, 6), np.arange(1.0, 40)]
+    expected = ScoreRanks.of(np.r_[usual, -6.0, 40.0]).outlier_probability(usual)
+    wild = ScoreRanks.of(np.r_[usual, -far, far]).outlier_probability(usual)
+    np.testing.assert_allclose(wild, expected)
+
+
 def test_ranks_of_zeros_alone_are_finite():
     probabilities = ScoreRanks.of(np.zeros(3)).outlier_probability(np.array([-1.0, 0.0, 1.0]))
     assert 1 > probabilities[0] > probabilities[1] == np.nextafter(0.5, 0) > probabilities[2] > 0

@@ -16,6 +16,7 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.feature_selection import VarianceThreshold
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.neighbors import LocalOutlierFactor
 from sklearn.pipeline import make_pipeline
@@ -609,6 +610,22 @@ def test_frozen_detector_is_left_as_it_is_and_all_rows_calibrate_it(rows):
     scores = np.sort(fitted.score_samples(rows[100:]))
     np.testing.assert_array_equal(conformal.calibration_scores_, scores)
     assert conformal.n_features_in_ == 2
+
+
+def test_a_matrix_of_pairs_is_not_cut(rows):
+    X = rows[:60]
+    kernel, detector = rbf_kernel(X), OneClassSVM(kernel="precomputed")
+    some = np.arange(60) % 10 == 0
+    for estimator in (
+        ConformalOutlierDetector(detector),
+        OutlierClassifier(detector, fit_on="inliers"),
+    ):
+        with pytest.raises(ValueError, match="all pairs of rows"):
+            estimator.fit(kernel, some)
+    frozen = FrozenEstimator(clone(detector).fit(kernel))
+    assert len(ConformalOutlierDetector(frozen).fit(kernel).predict_pvalue(kernel)) == 60
+    of_all = OutlierClassifier(detector, outlier_label=True).fit(kernel, some).predict(kernel)
+    np.testing.assert_array_equal(of_all, clone(detector).fit(kernel).predict(kernel) == -1)
 
 
 def test_frozen_detector_that_is_not_fitted_says_so(rows):

@@ -36,7 +36,8 @@ class AutoencoderModel(Model):
     ):
         self.loss = loss
         if loss == "auto":
-            self.loss = "binary_cross_entropy" if is_binary(X) else "squared_error"
+            suits = out_activation in ("auto", "logistic") and is_binary(X)
+            self.loss = "binary_cross_entropy" if suits else "squared_error"
         self.out_activation = out_activation
         if out_activation == "auto":
             bounded = self.loss == "binary_cross_entropy" or in_unit_interval(X)

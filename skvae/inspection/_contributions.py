@@ -318,7 +318,10 @@ def _explained_row(
 def _words(text: str, analyzer: Any, of_feature: dict[str, float]) -> list[tuple[str, float]]:
     """Words of a text, each with what its features contribute; NaN if it has none."""
     if of_feature.keys().isdisjoint(analyzer(text)):
-        of_feature = {name.partition("__")[2]: value for name, value in of_feature.items()}
+        of_part, of_feature = of_feature, {}
+        for name, value in of_part.items():
+            feature = name.partition("__")[2]
+            of_feature[feature] = of_feature.get(feature, 0.0) + value
     words = []
     for word in text.split():
         features = [feature for feature in set(analyzer(word)) if feature in of_feature]

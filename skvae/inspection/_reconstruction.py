@@ -142,8 +142,9 @@ class ReconstructionDisplay:
         """
         tables = np.array([self.X, self.reconstructions], dtype=float)
         _, n_rows, n_features = tables.shape
-        fits = np.shape(image_shape) == (2,) and np.prod(image_shape) == n_features
-        if image_shape is not None and not fits:
+        shape = np.asarray(image_shape)
+        is_size = shape.shape == (2,) and shape.dtype.kind in "iu" and bool((shape > 0).all())
+        if image_shape is not None and not (is_size and shape.prod() == n_features):
             raise ValueError(
                 f"image_shape={image_shape!r} is not the height and width of an image of "
                 f"{n_features} pixels, as many as a row has features."

@@ -16,7 +16,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer
 from sklearn.feature_selection import VarianceThreshold
 from sklearn.frozen import FrozenEstimator
-from sklearn.pipeline import make_pipeline, make_union
+from sklearn.pipeline import FeatureUnion, make_pipeline, make_union
 from sklearn.preprocessing import FunctionTransformer, MaxAbsScaler, StandardScaler
 from sklearn.utils import Bunch
 
@@ -317,6 +317,19 @@ def test_words_of_a_union_are_known_by_what_follows_the_name_of_its_part(pipelin
     explanation = both[-1].feature_contributions(both[:-1].transform([message]))
     (tops,) = top_contributions(explanation, both[:-1].get_feature_names_out(), n_features=99)
     assert words[0][1] == dict(tops)["countvectorizer-1__win"]
+
+
+def test_a_word_that_several_parts_of_a_union_have_adds_them_up():
+    parts = [("once", CountVectorizer(binary=True)), ("twice", CountVectorizer(binary=True))]
+    model = make_pipeline(FeatureUnion(parts), VAEOutlierDetector(**SMALL)).fit(MESSAGES)
+    message = "Win £1000 now"
+    (win, *_) = ContributionsDisplay.from_estimator(
+        model, [message], text=message, analyzer=parts[0][1].build_analyzer()
+    ).words
+    explanation = model[-1].feature_contributions(model[:-1].transform([message]))
+    (tops,) = top_contributions(explanation, model[:-1].get_feature_names_out(), n_features=99)
+    of_feature = dict(tops)
+    assert win == ("Win", pytest.approx(of_feature["once__win"] + of_feature["twice__win"]))
 
 
 def test_words_are_red_for_an_outlier_blue_for_a_normal_row_and_grey_if_unknown():

@@ -155,7 +155,9 @@ def test_reconstructions_are_drawn_in_a_given_figure(image_shape, density):
     assert plt.get_fignums() == [figure.number]
 
 
-@pytest.mark.parametrize("image_shape", [(2, 3), (5,), 5, (1, 5, 1), (0, 5), "15"])
+@pytest.mark.parametrize(
+    "image_shape", [(2, 3), (5,), 5, (1, 5, 1), (0, 5), "15", (-1, -5), (1.0, 5.0)]
+)
 def test_images_of_another_size_are_refused_without_an_empty_figure(image_shape):
     with pytest.raises(ValueError, match="not the height and width of an image of 5 pixels"):
         ReconstructionDisplay.from_predictions(X, X, image_shape=image_shape)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ ROWS_AT_A_TIME = 4096
 
 # What values that are equal may differ by when they are computed, as a share of them.
 ROUNDING = 10 * np.finfo(float).eps
+
+# Where the square of a deviation underflows.
+SMALLEST_DEVIATION = math.sqrt(np.finfo(float).tiny)
 
 
 def stored_values(X: Table) -> np.ndarray:
@@ -113,7 +117,8 @@ def column_moments(X: Table) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of each column, in two passes, without densifying.
 
     Missing values are left out; a column of nothing else has mean and standard deviation 0. That of
-    a constant column is 0 exactly, whatever the sum of its values is rounded by.
+    a constant column is 0 exactly, whatever the sum of its values is rounded by; that of any other
+    one at least `SMALLEST_DEVIATION`.
     """
     n_rows = np.maximum(column_counts(X), 1)
     mean = column_sums(X) / n_rows
@@ -130,7 +135,8 @@ def column_moments(X: Table) -> tuple[np.ndarray, np.ndarray]:
         deviations = ((rows - mean) ** 2 for rows in blocks(X, ROWS_AT_A_TIME))
         squares = np.sum([np.nansum(rows, axis=0) for rows in deviations], axis=0)
         lowest, highest = (extreme.reduce(X, axis=0) for extreme in (np.fmin, np.fmax))
-    return mean, np.where(lowest == highest, 0, np.sqrt(squares / n_rows))
+    deviation = np.sqrt(squares / n_rows).clip(min=SMALLEST_DEVIATION)
+    return mean, np.where(lowest == highest, 0, deviation)
 
 
 def filled(x: Tensor, value: float | Tensor = 0.0) -> Tensor:

@@ -11,7 +11,15 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from ..sparse import Batch, CSRBatch, Table
-from .base import ROUNDING, Likelihood, LinearColumns, column_moments, column_name, filled
+from .base import (
+    ROUNDING,
+    SMALLEST_DEVIATION,
+    Likelihood,
+    LinearColumns,
+    column_moments,
+    column_name,
+    filled,
+)
 
 
 def log_normal(x: Tensor, mean: Tensor | float, variance: Tensor) -> Tensor:
@@ -45,12 +53,16 @@ class Gaussian(Likelihood):
     def start(self, X: Table) -> list[np.ndarray]:
         with np.errstate(over="ignore", invalid="ignore"):
             mean, scale = column_moments(X)
-        if not np.isfinite(scale).all():
-            column = column_name(int(np.argmin(np.isfinite(scale))), self.columns)
-            raise ValueError(
-                f"The values of column {column} are so large that their "
-                "variance overflows. Rescale the column, or take its logarithm."
-            )
+        for wrong, reason in (
+            (~np.isfinite(scale), "large that their variance overflows"),
+            ((scale > 0) & (scale <= SMALLEST_DEVIATION), "small that their variance underflows"),
+        ):
+            if wrong.any():
+                column = column_name(int(np.argmax(wrong)), self.columns)
+                raise ValueError(
+                    f"The values of column {column} are so {reason}. Rescale the column, or take "
+                    "its logarithm."
+                )
         mean, scale, unit = self.units(X, mean, scale)
         constant = is_constant(mean, scale)
         of_constant = math.sqrt(max(1, self.MIN_VARIANCE_OF_A_CONSTANT / self.min_variance))

@@ -1,5 +1,7 @@
 """Real values."""
 
+import math
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -105,6 +107,14 @@ class TestGaussian(LikelihoodTests):
             fitted(Gaussian(), X)
         with pytest.raises(ValueError, match="column 7 are so large"):
             fitted(Gaussian(np.array([4, 7])), X)
+
+    @AS_TABLE
+    def test_refuses_a_column_whose_variance_underflows(self, as_table):
+        X = np.array([[1.0, 1e-170, 0], [2.0, -1e-170, 0], [0.0, 0.0, 0]])
+        with pytest.raises(ValueError, match="column 1 are so small"):
+            fitted(Gaussian(), as_table(X))
+        likelihood, _ = fitted(Gaussian(), as_table(1e25 * X))
+        assert likelihood.scale_[1] == pytest.approx(1e-145 * math.sqrt(2 / 3))
 
     def test_encoder_reads_the_mean_of_a_missing_value(self):
         X = np.array([[1.0], [3.0], [np.nan]])
