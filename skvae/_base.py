@@ -170,14 +170,18 @@ class NetworkEstimator(DocumentationLink, BaseEstimator, ABC):
             # Made for all rows: a fraction, a code or a NaN may be only in those held out.
             model = ranks.from_first(lambda: self._initial_model(X, X_train, model_seed, resume))
             self._model_architecture = self._architecture()
-            tables: Iterable[Any] = [X_train]
             n_rows = n_nonzero = 0
             with ranks.together():
                 if X_val is not None:
                     with named("X_val"):
                         model.check(X_val)
+                if rows_to_stop is not None:
+                    rows_to_stop = model.compact(rows_to_stop)
+                tables: Iterable[Any]
                 if blocks is None:
                     model.check(X)
+                    X_train = model.compact(X_train)
+                    tables = [X_train]
                 else:
                     tables, blocks.check = blocks, model.check
                 for table in tables:

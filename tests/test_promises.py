@@ -727,7 +727,7 @@ def test_promise_13_interrupt_keeps_the_weights_so_far(binary_rows, monkeypatch)
         ([[0, 1], [1, 1]], "bernoulli"),
         ([[0.2, 0.5], [1, 1]], "contaminated_gaussian"),
         ([[0, 2], [3, 1]], "contaminated_gaussian"),
-        ([[0, 3, 0], [1, 0, 0]], "negative_binomial"),
+        ([[0, 3, 0], [1, 0, 0], [0, 1, 1], [0, 0, 0], [1, 0, 0]], "negative_binomial"),
     ],
 )
 @pytest.mark.parametrize("as_table", [np.asarray, sp.csr_matrix])

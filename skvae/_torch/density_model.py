@@ -21,7 +21,7 @@ from .likelihoods import (
 )
 from .loop import RowLosses
 from .model import Model, TrainingOptions, finite
-from .networks import VAE
+from .networks import MAX_SPARSE_SHARE, VAE
 from .objective import elbo_terms, importance_weighted_terms, posterior, without_far_rows
 from .ranks import Noise
 from .sampling import RowTraining
@@ -199,6 +199,12 @@ class DensityModel(Model):
             return terms
 
         return row_losses
+
+    def compact(self, X: Table) -> Table:
+        # For a product with as many weights as pairs of features.
+        if self.network.autoregression is None or sp.issparse(X):
+            return X
+        return sp.csr_matrix(X) if np.count_nonzero(X) < MAX_SPARSE_SHARE * X.size else X
 
     @torch.no_grad()
     def log_units(self, X: Table) -> np.ndarray:

@@ -171,6 +171,10 @@ class Model(ABC):
 
         return validate
 
+    def compact(self, X: Table) -> Table:
+        """Rows to train or stop on, in the form in which that is fastest."""
+        return X
+
     def log_units(self, X: Table) -> np.ndarray:
         """What the loss of each row owes to the units of its values, (n_rows,)."""
         return np.zeros(X.shape[0])

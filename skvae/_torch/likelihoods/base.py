@@ -136,7 +136,7 @@ def column_moments(X: Table) -> tuple[np.ndarray, np.ndarray]:
         squares = np.sum([np.nansum(rows, axis=0) for rows in deviations], axis=0)
         lowest, highest = (extreme.reduce(X, axis=0) for extreme in (np.fmin, np.fmax))
     deviation = np.sqrt(squares / n_rows).clip(min=SMALLEST_DEVIATION)
-    return mean, np.where(lowest == highest, 0, deviation)
+    return mean, np.where(lowest < highest, deviation, 0)
 
 
 def filled(x: Tensor, value: float | Tensor = 0.0) -> Tensor:
