@@ -57,9 +57,9 @@ def main():
         q = encoded(network, likelihood, x)
         score = partial(log_density, network, likelihood, x, q, importance_weighted=False)
         n_draws = len(elbo_noise(0, n_components))
-        many = [score(importance_noise(seed, 1024, n_components))[0].mean() for seed in range(10)]
+        many = [score(importance_noise(seed, 1024, n_components)).mean() for seed in range(10)]
         for name, draw in DRAWS.items():
-            means = [score(draw(seed, n_draws, n_components))[0].mean() for seed in range(20)]
+            means = [score(draw(seed, n_draws, n_components)).mean() for seed in range(20)]
             print(
                 f"{len(X)} x {n_features:>4} {n_components:6} {name:12} {np.std(means):10.4f} "
                 f"{np.mean(means) - np.mean(many):8.4f}"

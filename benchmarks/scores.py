@@ -45,7 +45,7 @@ def regret(detector, rows):
     noise = model._noise(1)
     fitted = refine(network, model.likelihood, x, q, noise, REGRET_STEPS)
     after, before = (
-        log_density(network, model.likelihood, x, q, noise, importance_weighted=False)[0]
+        log_density(network, model.likelihood, x, q, noise, importance_weighted=False)
         for q in (fitted, q)
     )
     return (after - before).numpy()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import scipy.sparse as sp
@@ -27,15 +28,15 @@ from .ranks import Noise
 from .sampling import RowTraining
 from .scoring import (
     Posterior,
+    Summary,
+    bound_and_averages,
     elbo_noise,
     encoded,
-    expected_mean,
-    expected_terms,
     importance_noise,
     log_density,
     refine,
 )
-from .sparse import Batch, CSRBatch, Table, as_batch, csr_batch, sum_entries
+from .sparse import Batch, CSRBatch, Table, as_batch, csr_batch, repeat_for, sum_entries
 from .start import start_from_factors
 
 
@@ -48,6 +49,11 @@ class ScoringOptions:
     # Steps for rows with missing values, at least as many.
     n_gap_refinement_steps: int = 0
     device: str = "cpu"
+
+    @property
+    def importance_weighted(self) -> bool:
+        """Whether draws are weighted; one draw asks for the ELBO."""
+        return self.n_importance_samples > 1
 
 
 # Largest number of features that may depend on those before them: the weight has its square.
@@ -252,7 +258,7 @@ class DensityModel(Model):
                 q = encoded(network, likelihood, x)
                 own = noise[:, torch.arange(start, start + rows.shape[0]) % n_rows]
                 start += rows.shape[0]
-                return log_density(network, likelihood, x, q, own, importance_weighted=True)[0]
+                return log_density(network, likelihood, x, q, own, importance_weighted=True)
 
             return -self._by_blocks(bound, X, N_VALIDATION_DRAWS)
 
@@ -263,12 +269,19 @@ class DensityModel(Model):
         """Bound on log p(x) of each row, in nats."""
         self.check(X)
         network, noise = self.scorer(options.device), self._noise(options.n_importance_samples)
-        bounds = self._by_blocks(
-            lambda rows: self._weigh(rows, network, noise, options)[2],
-            X,
-            self._row_size(noise, options),
-        )
-        return finite(bounds, X)
+
+        def bound(rows: Table) -> Tensor:
+            x, q = self._posterior(rows, network, options)
+            return log_density(
+                network,
+                self.likelihood,
+                x,
+                q,
+                noise,
+                importance_weighted=options.importance_weighted,
+            )
+
+        return finite(self._by_blocks(bound, X, self._row_size(noise, options)), X)
 
     @plain_modes()
     def contributions(
@@ -277,20 +290,37 @@ class DensityModel(Model):
         """Split each row's score into its baseline, its entries (in CSR order) and the rest."""
         self.check(X)
         network, noise = self.scorer(options.device), self._noise(options.n_importance_samples)
-        parts = []
+        likelihood, parts = self.likelihood, []
+
+        def terms(x: Batch, at_zero: Batch, outputs: list[Tensor]) -> Summary:
+            baseline, entries = likelihood.terms(outputs, x)
+            log_prob = baseline + sum_entries(entries, x)
+            if at_zero is not x:
+                _, entries_at_zero = likelihood.terms(outputs, at_zero)
+                baseline = baseline + entries_at_zero.sum(-1)
+                entries = entries - entries_at_zero
+            return Summary(log_prob, [baseline, entries], [lambda of_rows: of_rows, repeat_for(x)])
+
         for rows in blocks(
             X, rows_per_block(self.network.n_features, self._row_size(noise, options))
         ):
-            x, q, bound, weights = self._weigh(rows, network, noise, options)
-            baseline, entries = expected_terms(network, self.likelihood, x, q, x, noise, weights)
+            x, q = self._posterior(rows, network, options)
+            # Entries of a sparse row say what a value changes against a zero in its place.
+            written_out = sp.issparse(rows) and not isinstance(x, CSRBatch)
+            at_zero = self._prepare(np.zeros(rows.shape), network) if written_out else x
+            bound, (baseline, entries) = bound_and_averages(
+                network,
+                likelihood,
+                x,
+                q,
+                noise,
+                partial(terms, x, at_zero),
+                importance_weighted=options.importance_weighted,
+            )
             latent = bound - baseline - sum_entries(entries, x)
-            if sp.issparse(rows) and not isinstance(x, CSRBatch):
-                # Entries of a sparse row say what a value changes against a zero in its place.
-                zero = self._prepare(np.zeros(rows.shape), network)
-                _, at_zero = expected_terms(network, self.likelihood, x, q, zero, noise, weights)
-                baseline = baseline + at_zero.sum(-1)
-                stored = csr_batch(rows).to(at_zero.device)
-                entries = (entries - at_zero)[stored.rows, stored.columns]
+            if written_out:
+                stored = csr_batch(rows).to(entries.device)
+                entries = entries[stored.rows, stored.columns]
             parts.append([part.cpu().numpy() for part in (baseline, entries, latent)])
         baselines, all_entries, latents = map(np.concatenate, zip(*parts, strict=True))
         return baselines, all_entries, finite(latents, X)
@@ -300,9 +330,21 @@ class DensityModel(Model):
         """Mean of each value, missing or not, given the values that its row has; X is checked."""
         network, noise = self.scorer(options.device), self._noise(options.n_importance_samples)
 
+        def mean_of(x: Batch, outputs: list[Tensor]) -> Summary:
+            mean = self.likelihood.mean(outputs)
+            return Summary(self.likelihood.log_prob(outputs, x), [mean], [repeat_for(mean)])
+
         def means(rows: Table) -> Tensor:
-            x, q, _, weights = self._weigh(rows, network, noise, options)
-            mean = expected_mean(network, self.likelihood, x, q, noise, weights)
+            x, q = self._posterior(rows, network, options)
+            _, (mean,) = bound_and_averages(
+                network,
+                self.likelihood,
+                x,
+                q,
+                noise,
+                partial(mean_of, x),
+                importance_weighted=options.importance_weighted,
+            )
             return self.likelihood.to_table(mean)
 
         return finite(self._by_blocks(means, X, self._row_size(noise, options)), X)
@@ -376,10 +418,10 @@ class DensityModel(Model):
         matrix = self.network.n_components**2 if options.n_gap_refinement_steps else 0
         return max(len(noise), matrix)
 
-    def _weigh(
-        self, rows: Table, network: VAE, noise: Tensor, options: ScoringOptions
-    ) -> tuple[Batch, Posterior, Tensor, Tensor]:
-        """Prepare a batch; its q(z|x), the encoder's or refined, its bounds, and draws' weights."""
+    def _posterior(
+        self, rows: Table, network: VAE, options: ScoringOptions
+    ) -> tuple[Batch, Posterior]:
+        """Prepare a batch, and give its q(z|x), the encoder's or refined."""
         x = self._prepare(rows, network)
         q = encoded(network, self.likelihood, x)
 
@@ -393,11 +435,7 @@ class DensityModel(Model):
         n_more = options.n_gap_refinement_steps - options.n_refinement_steps
         if n_more > 0 and isinstance(x, Tensor) and (gaps := x.isnan().any(-1)).any():
             q = q.put(gaps, refined(x[gaps], q.of(gaps), n_more))
-        importance_weighted = options.n_importance_samples > 1
-        bound, weights = log_density(
-            network, self.likelihood, x, q, noise, importance_weighted=importance_weighted
-        )
-        return x, q, bound, weights
+        return x, q
 
     def _decoder(self, device: str) -> Callable[[np.ndarray], list[Tensor]]:
         network = self.scorer(device)

@@ -7,7 +7,7 @@ the row.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -20,7 +20,7 @@ from .blocks import MAX_ELEMENTS
 from .likelihoods import Likelihood
 from .networks import VAE
 from .objective import posterior, zero_if_empty
-from .sparse import Batch, CSRBatch
+from .sparse import Batch
 
 # Fewest pairs of draws that estimate E_q[log p(x|z)] when the ELBO is scored.
 MIN_ELBO_PAIRS = 8
@@ -197,7 +197,7 @@ def refine(
     for n_left in reversed(range(n_steps)):
         new_q = natural_step(q, fit, rate)
         if n_left == 0:  # no gradients are needed
-            elbo, _ = log_density(network, likelihood, x, new_q, noise, importance_weighted=False)
+            elbo = log_density(network, likelihood, x, new_q, noise, importance_weighted=False)
             return Posterior(*choose(elbo > fit.elbo - MAX_FALL, new_q, q))
         new_fit = fit_of(network, likelihood, x, new_q, noise)
         better = new_fit.elbo > fit.elbo - MAX_FALL
@@ -215,8 +215,8 @@ def log_density(
     noise: Tensor,
     *,
     importance_weighted: bool,
-) -> tuple[Tensor, Tensor]:
-    """Bound on log p(x) of each row, (n_rows,), and each draw's weight in it, (n_draws, n_rows).
+) -> Tensor:
+    """Bound on log p(x) of each row, (n_rows,).
 
     The ELBO averages the logarithms of the density ratios, the importance-weighted bound the ratios
     themselves.
@@ -230,42 +230,62 @@ def log_density(
     log_weights = log_likelihood + log_ratio
     if importance_weighted:
         bound = torch.logsumexp(log_weights, 0) - math.log(len(noise))
-        weights = torch.softmax(log_weights, 0)
     else:
         bound = log_weights.mean(0)
-        weights = torch.full_like(log_weights, 1 / len(noise))
-    return zero_if_empty(likelihood, x, bound), weights
+    return zero_if_empty(likelihood, x, bound)
+
+
+class Summary(NamedTuple):
+    """What is made of a few draws' outputs.
+
+    Attributes
+    ----------
+    log_prob : Tensor of shape (n_draws, n_rows)
+        Log p(x|z) of each row.
+    values : list of Tensor of shape (n_draws, ...)
+        What to average over draws.
+    repeats : list of callable
+        For each of these, what repeats numbers of rows, (..., n_rows), for its entries.
+    """
+
+    log_prob: Tensor
+    values: list[Tensor]
+    repeats: list[Callable[[Tensor], Tensor]]
 
 
 @torch.no_grad()
-def expected_terms(
+def bound_and_averages(
     network: VAE,
     likelihood: Likelihood,
     x: Batch,
     q: Posterior,
-    target: Batch,
     noise: Tensor,
-    weights: Tensor,
-) -> tuple[Tensor, Tensor]:
-    """Baseline and entries of log p(target|z), averaged over the draws from q(z|x).
+    summarise: Callable[[list[Tensor]], Summary],
+    *,
+    importance_weighted: bool,
+) -> tuple[Tensor, list[Tensor]]:
+    """As `log_density`, and averages over the draws of what `summarise` makes of their outputs.
 
-    `weights` is (n_draws, n_rows); see `Likelihood.terms` for what comes back.
+    Draws count as in the bound: in the ELBO equally, otherwise by their density ratio. As these
+    come a few draws at a time, sums are kept in units of the row's largest ratio so far.
     """
-    sums: tuple[Any, Any] = (0.0, 0.0)
-    for draws, outputs, _ in decoded_draws(network, x, q, noise):
-        baseline, entries = likelihood.terms(outputs, target)
-        weight = weights[draws]
-        spread = weight[:, target.rows] if isinstance(target, CSRBatch) else weight[..., None]
-        sums = (sums[0] + (weight * baseline).sum(0), sums[1] + (spread * entries).sum(0))
-    return sums
-
-
-@torch.no_grad()
-def expected_mean(
-    network: VAE, likelihood: Likelihood, x: Batch, q: Posterior, noise: Tensor, weights: Tensor
-) -> Tensor:
-    """`Likelihood.mean` of each row, averaged over the draws from q(z|x) as in `expected_terms`."""
-    mean: Any = 0.0
-    for draws, outputs, _ in decoded_draws(network, x, q, noise):
-        mean = mean + (weights[draws, :, None] * likelihood.mean(outputs)).sum(0)
-    return mean
+    log_unit = torch.full_like(q.mean[:, 0], -math.inf)
+    elbo = total = torch.zeros_like(log_unit)
+    sums: list[Any] = []
+    repeats: list[Callable[[Tensor], Tensor]] = []
+    for _, outputs, log_ratio in decoded_draws(network, x, q, noise):
+        log_prob, values, repeats = summarise(outputs)
+        log_weights = log_prob + log_ratio
+        elbo = elbo + log_weights.sum(0) / len(noise)
+        if not importance_weighted:
+            log_weights = torch.zeros_like(log_weights)
+        before, log_unit = log_unit, log_unit.maximum(log_weights.amax(0))
+        kept, weights = (before - log_unit).exp(), (log_weights - log_unit).exp()
+        total = total * kept + weights.sum(0)
+        sums = [
+            old * repeat(kept) + (repeat(weights) * new).sum(0)
+            for old, repeat, new in zip(sums or [0.0] * len(values), repeats, values, strict=True)
+        ]
+    bound = log_unit + total.log() - math.log(len(noise)) if importance_weighted else elbo
+    averages = [of_draws / repeat(total) for of_draws, repeat in zip(sums, repeats, strict=True)]
+    return zero_if_empty(likelihood, x, bound), averages

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -115,3 +116,10 @@ def sum_entries(entries: Tensor, batch: Batch) -> Tensor:
     # Each row's entries in their order: added by index, sums on a GPU differ from run to run.
     offsets = batch.offsets.expand(*entries.shape[:-1], -1)
     return torch.segment_reduce(entries, "sum", offsets=offsets, axis=entries.ndim - 1, unsafe=True)
+
+
+def repeat_for(batch: Batch) -> Callable[[Tensor], Tensor]:
+    """Give what repeats numbers of rows, (..., n_rows), for entries as `sum_entries` takes them."""
+    if isinstance(batch, CSRBatch):
+        return lambda of_rows: of_rows[..., batch.rows]
+    return lambda of_rows: of_rows[..., None]
