@@ -129,8 +129,9 @@ class OutlierClassifier(ClassifierMixin, DetectorWrapper):
         Raises
         ------
         ValueError
-            If y does not have two classes, `outlier_label` is not one of them, or the detector
-            gives a row a decision that is not finite.
+            If y does not have two classes, `outlier_label` is not one of them, the detector gives a
+            row a decision that is not finite, or it takes a matrix of pairs and `fit_on` leaves
+            rows out.
         TypeError
             If `estimator` is not an outlier detector with scikit-learn's signs.
         """

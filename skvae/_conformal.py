@@ -154,8 +154,9 @@ class ConformalOutlierDetector(OutlierMixin, DetectorWrapper):
         Raises
         ------
         ValueError
-            If a parameter is not allowed, no row is left to fit on, or the detector gives a
-            calibration row a score that is not finite. This detector is then as it was before.
+            If a parameter is not allowed, no row is left to fit on, the detector takes a matrix of
+            pairs and is not frozen, or it gives a calibration row a score that is not finite. This
+            detector is then as it was before.
         TypeError
             If `estimator` is not an outlier detector with scikit-learn's signs, or cannot score new
             rows.

@@ -212,7 +212,6 @@ class DensityModel(Model):
             return X
         return sp.csr_matrix(X) if np.count_nonzero(X) < MAX_SPARSE_SHARE * X.size else X
 
-    @torch.no_grad()
     def log_units(self, X: Table) -> np.ndarray:
         network = self.network
         return self._by_blocks(

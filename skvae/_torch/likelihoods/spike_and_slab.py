@@ -56,7 +56,8 @@ class SpikeAndSlab(ContaminatedGaussian):
     and contaminated is also which of the two a value is from: then it is the spike as often as in
     training, s. The spike is the column's middle value. It has the smallest variance that there is,
     in units of the column's, so that it has a density like all else; drawn, it is the value itself.
-    So two values far from each other have the probabilities of a binary column.
+    So two values have the probabilities of a binary column, but for what the density of each is at
+    the other one, exp(-6) of that at its own.
 
     Location and scale are those of the other values, as a contaminated Gaussian has them of all; a
     scale is at least the `MIN_SLAB_SCALE`-fold of the standard deviation of all values. That, too,
