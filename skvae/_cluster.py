@@ -34,10 +34,12 @@ MAX_ROWS = 20_000
 ROWS_AT_A_TIME = 1000
 ONES_AT_A_TIME = 200_000
 
-# How much likelier, in nats, a one in the cluster must be there than elsewhere, on average, by the
-# ones and zeros that smooth each feature of a component: half as likely again, and twice as likely
-# with fewer of them, by which the topics of ham are components too.
-MIN_GAINS = {1.0: math.log(1.5), 0.5: math.log(2)}
+# How much likelier, in nats, a one in the cluster must be there than elsewhere, on average: half as
+# likely again, and twice as likely in a mixture that is smoothed half as much, by which the topics
+# of ham are components too.
+MIN_GAIN = math.log(1.5)
+MIN_GAIN_OF_SMALLER = math.log(2)
+MIN_GAIN_OF_DIVERSITY = 2
 
 # How much likelier, in nats, a row must be on average by two kinds of rows than by one, for a
 # cluster of long rows: so much that hardly any is of both.
@@ -142,24 +144,24 @@ class MinorityCluster:
 def find_minority_cluster(X: Any, seed: int) -> MinorityCluster | None:
     """Find the tight minority cluster of a binary table, or None where there is none.
 
-    A mixture of `N_COMPONENTS` Bernoulli products, smoothed by Laplace's rule, which empties those
-    that are not needed, is fitted to at most `MAX_ROWS` rows by expectation maximisation from
-    `N_STARTS` random starts, of which the likeliest is kept. The cluster is the group of
-    components, with less than half of the rows but not very few, whose ones gain most by a
-    distribution over the features of their own, for their number. The length of a row plays no part
-    in it: long messages are a component too, but their words are those of the short ones. There is
-    no cluster where a one is not, on average, half as likely again in it as elsewhere; nor where it
-    is one of several much alike, such as the topics of a corpus, which hold half of the rows
-    together. Then a second mixture is tried that is smoothed half as much and so has smaller
-    components, in whose cluster a one must be twice as likely.
+    Two mixtures are fitted to at most `MAX_ROWS` rows by expectation maximisation from random
+    starts, of which the likeliest is kept: of `N_COMPONENTS` Bernoulli products, smoothed by
+    Laplace's rule, which empties those that are not needed; and of two distributions over the
+    features, given the number of ones of a row, which tell two kinds of rows apart by what their
+    ones are. The cluster is the group of components of either one, with less than half of the rows
+    but not very few, whose ones gain most by a distribution over the features of their own, for
+    their number. The length of a row plays no part in it: long messages are a component too, but
+    their words are those of the short ones. There is no cluster where a one is not, on average,
+    half as likely again in it as elsewhere; nor where the best group of products is one of several
+    much alike, such as the topics of a corpus, which hold half of the rows together. Then a mixture
+    of products is tried that is smoothed half as much and so has smaller components, in whose
+    cluster a one must be twice as likely.
 
-    Such components of long rows, as e-mails are, would differ most in their length. Of these, which
-    are looked for first, the smaller one of two kinds is the cluster. They are told apart by what
-    their ones are: by a mixture of two distributions over the features, given the number of ones of
-    a row. Rows are long where there is hardly a doubt of which kind each one is. Where several
-    starts are about as likely, the one with the smallest cluster counts: long rows can be divided
-    in more than one way, and what is sought is rare. The model of the cluster then has rows as long
-    as the others.
+    Products would part long rows, as e-mails are, by their length. Of these, which are looked for
+    first, the smaller one of two kinds is the cluster. Rows are long where there is hardly a doubt
+    of which kind each one is. Where several starts are about as likely, the one with the smallest
+    cluster counts: long rows can be divided in more than one way, and what is sought is rare. The
+    model of the cluster then has rows as long as the others.
 
     Rows that all have nearly as many ones are no messages, but categories or bins, one column for
     each: groups among these are the table's ordinary ones, and not looked for.
@@ -187,19 +189,47 @@ def find_minority_cluster(X: Any, seed: int) -> MinorityCluster | None:
     n_ones = np.asarray(X.sum(axis=1)).ravel()
     if n_ones.var() < MIN_DISPERSION * (frequencies * (1 - frequencies)).sum():
         return None
-    divisions = _divide(X, np.random.RandomState(seed))
-    if divisions:
-        return _find_smaller_kind(divisions, X)
-    for smoothing, min_gain in MIN_GAINS.items():
-        starts = (_fit_mixture(X, N_COMPONENTS, smoothing, rng) for _ in range(N_STARTS))
-        mixture = max(starts, key=lambda start: start.likelihood)
-        cluster = _find_group(mixture, X, min_gain)
-        if cluster is not None:
-            return cluster
-    return None
+    divisions, gains = _divide(X, np.random.RandomState(seed))
+    clear = gains >= max(MIN_DIVISION, ALIKE_DIVISION * gains.max())
+    if clear.any():
+        return _find_smaller_kind(list(itertools.compress(divisions, clear)), X)
+    kind = _find_tight_kind(divisions[np.argmax(gains)], X)
+    group = _find_group(_fit_products(X, 1.0, rng), X, MIN_GAIN)
+    cluster = _choose([kind, group], X)
+    if cluster is None:
+        group = _find_group(_fit_products(X, 0.5, rng), X, MIN_GAIN_OF_SMALLER)
+        cluster = _choose([group], X)
+    return cluster
 
 
-def _find_group(mixture: _Mixture, X: Any, min_gain: float) -> MinorityCluster | None:
+@dataclass
+class _Group:
+    """Components that may be a cluster.
+
+    Attributes
+    ----------
+    evidence : float
+        Square of the gain over its standard error, but for a constant.
+    memberships : ndarray of shape (n_samples,)
+        Probability of each row to belong to it.
+    is_topic : bool
+        Whether it is one of several much alike.
+    """
+
+    evidence: float
+    memberships: np.ndarray
+    is_topic: bool
+
+
+def _choose(groups: list[_Group | None], X: Any) -> MinorityCluster | None:
+    """The cluster that there is most evidence for; None if one is a topic, or there are none."""
+    found = [group for group in groups if group is not None]
+    if not found or any(group.is_topic for group in found):
+        return None
+    return MinorityCluster.fit(X, max(found, key=lambda group: group.evidence).memberships)
+
+
+def _find_group(mixture: _Mixture, X: Any, min_gain: float) -> _Group | None:
     """The group of components that is most a cluster, if any is."""
     memberships = softmax(mixture.joint, axis=1)
     n_rows = memberships.sum(axis=0)
@@ -207,7 +237,6 @@ def _find_group(mixture: _Mixture, X: Any, min_gain: float) -> MinorityCluster |
     n_rows, memberships = n_rows[kept], memberships[:, kept]
     ones = mixture.ones(X)[kept]
     total = ones.sum(axis=0)
-    # The first value is the square of a mean over its standard error, but for a constant.
     candidates = []
     for mask in itertools.product([False, True], repeat=len(n_rows)):
         group = np.array(mask, dtype=bool)
@@ -219,23 +248,49 @@ def _find_group(mixture: _Mixture, X: Any, min_gain: float) -> MinorityCluster |
                 candidates.append((gain**2 * inside.sum(), gain, group))
     if not candidates:
         return None
-    _, gain, group = max(candidates, key=lambda candidate: candidate[0])
+    evidence, gain, group = max(candidates, key=lambda candidate: candidate[0])
     # Of the other components all but the largest, each against the rest of them.
     outside = ones[~group].sum(axis=0)
     smaller = np.flatnonzero(~group)[np.argsort(n_rows[~group])][:-1]
     alike = [i for i in smaller if _gain(ones[i], outside - ones[i]) >= ALIKE * gain]
-    if n_rows[group].sum() + n_rows[alike].sum() >= MAX_SHARE * X.shape[0]:
+    n_alike = n_rows[group].sum() + n_rows[alike].sum()
+    is_topic = bool(n_alike >= MAX_SHARE * X.shape[0])
+    return _Group(evidence, memberships[:, group].sum(axis=1), is_topic)
+
+
+def _fit_products(X: Any, smoothing: float, rng: np.random.RandomState) -> _Mixture:
+    """Mixture of Bernoulli products."""
+    starts = (_fit_mixture(X, N_COMPONENTS, smoothing, rng) for _ in range(N_STARTS))
+    return max(starts, key=lambda start: start.likelihood)
+
+
+def _find_tight_kind(division: _Mixture, X: Any) -> _Group | None:
+    """The smaller one of two kinds of rows, if it is a cluster.
+
+    Any rows can be divided into plain and diverse ones. In a cluster a one gains at least
+    `MIN_GAIN_OF_DIVERSITY` times what it is harder to predict than those of the other rows.
+    """
+    memberships = softmax(division.joint, axis=1)
+    n_rows = memberships.sum(axis=0)
+    smaller = int(np.argmin(n_rows))
+    n_least = max(MIN_ROWS, MIN_SHARE * X.shape[0])
+    if not n_least <= n_rows[smaller] < MAX_SHARE * X.shape[0]:
         return None
-    return MinorityCluster.fit(X, memberships[:, group].sum(axis=1))
+    ones = division.ones(X)
+    inside, outside = ones[smaller], ones[1 - smaller]
+    gain = _gain(inside, outside)
+    own, others = _distributions(inside, outside)
+    diversity = _mean_log(outside, others) - _mean_log(inside, own)
+    if gain < max(MIN_GAIN, MIN_GAIN_OF_DIVERSITY * diversity):
+        return None
+    return _Group(gain**2 * inside.sum(), memberships[:, smaller], is_topic=False)
 
 
-def _divide(X: Any, rng: np.random.RandomState) -> list[_Mixture]:
-    """Divisions of long rows into two kinds that are about as likely; none where rows are short."""
+def _divide(X: Any, rng: np.random.RandomState) -> tuple[list[_Mixture], np.ndarray]:
+    """Divisions of the rows into two kinds, and by how much a row is likelier than by one kind."""
     starts = [_fit_mixture(X, 2, 1.0, rng, given_n_ones=True) for _ in range(N_DIVISIONS)]
     one_kind = _fit_mixture(X, 1, 1.0, rng, given_n_ones=True)
-    gains = np.array([start.likelihood for start in starts]) - one_kind.likelihood
-    enough = max(MIN_DIVISION, ALIKE_DIVISION * gains.max())
-    return list(itertools.compress(starts, gains >= enough))
+    return starts, np.array([start.likelihood for start in starts]) - one_kind.likelihood
 
 
 def _find_smaller_kind(divisions: list[_Mixture], X: Any) -> MinorityCluster | None:
@@ -330,16 +385,27 @@ def _fit_mixture(
 def _gain(inside: np.ndarray, outside: np.ndarray) -> float:
     """Nats that a group's one gains by the group's distribution over the features, on average.
 
-    Against that of the other rows, by Laplace's rule, q. The group's is (n_j - 1 + N q_j) / (n - 1
-    + N) of n ones, n_j of them in feature j, and N = `N_PRIOR_ONES`: each one is predicted by the
-    others, so nothing is gained by chance.
-
     Parameters
     ----------
     inside, outside : ndarray of shape (n_features,)
         Number of ones of each feature, in the group and in the other rows.
     """
+    own, others = _distributions(inside, outside)
+    return _mean_log(inside, own) - _mean_log(inside, others)
+
+
+def _distributions(inside: np.ndarray, outside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Distributions over the features of the ones of a group, and of those of the other rows.
+
+    The latter is by Laplace's rule, q. The group's is (n_j - 1 + N q_j) / (n - 1 + N) of n ones,
+    n_j of them in feature j, and N = `N_PRIOR_ONES`: each one is predicted by the others, so
+    nothing is gained by chance.
+    """
     q = (outside + 1) / (outside + 1).sum()
     n = max(inside.sum(), 1)
-    p = (np.maximum(inside - 1, 0) + N_PRIOR_ONES * q) / (n - 1 + N_PRIOR_ONES)
-    return float(inside @ np.log(p / q) / n)
+    return (np.maximum(inside - 1, 0) + N_PRIOR_ONES * q) / (n - 1 + N_PRIOR_ONES), q
+
+
+def _mean_log(ones: np.ndarray, distribution: np.ndarray) -> float:
+    """Mean log-probability of a one."""
+    return float(ones @ np.log(distribution) / max(ones.sum(), 1))

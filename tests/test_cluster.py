@@ -147,6 +147,42 @@ def test_two_kinds_of_outliers_are_one_cluster(rng, common_words):
     assert cluster.share == pytest.approx(0.4, abs=0.02)
 
 
+def rows_of_many_lengths(n, rng, words):
+    """Messages of 3 to 24 words."""
+    return [messages(n // 4, rng, words=words, length=length) for length in (3, 6, 12, 24)]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_two_kinds_of_rows_of_many_lengths_are_told_apart_by_their_words(seed):
+    """Products would be of short and of long rows, whatever their words."""
+    rng = np.random.RandomState(seed)
+    common_words = rng.dirichlet(np.full(N_WORDS, 0.3))
+    own_words = 0.5 * common_words + 0.5 * rng.dirichlet(np.full(N_WORDS, 0.1))
+    parts = rows_of_many_lengths(700, rng, common_words) + rows_of_many_lengths(300, rng, own_words)
+    X = sp.vstack(parts, format="csr")
+    cluster = find_minority_cluster(X, seed=0)
+    assert cluster.share == pytest.approx(0.3, abs=0.01)
+    assert np.mean(members(cluster, X) == (np.arange(1000) >= 700)) > 0.92
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_diverse_rows_are_no_tight_kind(seed):
+    """A one of theirs gains by their own distribution, but is harder to predict than the others."""
+    rng = np.random.RandomState(seed)
+    plain = rng.dirichlet(np.full(N_WORDS, 0.3))
+    diverse = 0.2 * plain + 0.8 / N_WORDS
+    parts = [
+        messages(700, rng, words=plain, length=12),
+        messages(300, rng, words=diverse, length=12),
+    ]
+    X = sp.vstack(parts, format="csr")
+    divisions, gains = _cluster._divide(X, rng)
+    division = divisions[np.argmax(gains)]
+    smaller, larger = sorted(division.ones(X), key=np.sum)
+    assert _cluster._gain(smaller, larger) > _cluster.MIN_GAIN
+    assert _cluster._find_tight_kind(division, X) is None
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_topics_of_the_others_are_no_part_of_the_cluster(seed):
     messages, is_spam = make_messages(1000, random_state=seed)
