@@ -56,7 +56,8 @@ N_PRIOR_ONES = 100
 # which the columns code categories.
 MIN_DISPERSION = 0.5
 
-# Components with this share of the cluster's mean gain, or more, are groups of its kind.
+# Components with this share of the cluster's mean gain, or more, are groups of its kind; so a group
+# with this share of another's evidence is about as clear.
 ALIKE = 0.8
 
 
@@ -148,14 +149,14 @@ def find_minority_cluster(X: Any, seed: int) -> MinorityCluster | None:
     starts, of which the likeliest is kept: of `N_COMPONENTS` Bernoulli products, smoothed by
     Laplace's rule, which empties those that are not needed; and of two distributions over the
     features, given the number of ones of a row, which tell two kinds of rows apart by what their
-    ones are. The cluster is the group of components of either one, with less than half of the rows
-    but not very few, whose ones gain most by a distribution over the features of their own, for
-    their number. The length of a row plays no part in it: long messages are a component too, but
-    their words are those of the short ones. There is no cluster where a one is not, on average,
-    half as likely again in it as elsewhere; nor where the best group of products is one of several
-    much alike, such as the topics of a corpus, which hold half of the rows together. Then a mixture
-    of products is tried that is smoothed half as much and so has smaller components, in whose
-    cluster a one must be twice as likely.
+    ones are. The cluster is the group of components, with less than half of the rows but not very
+    few, whose ones gain most by a distribution over the features of their own, for their number: a
+    group of products, unless a kind gains clearly more. The length of a row plays no part in it:
+    long messages are a component too, but their words are those of the short ones. There is no
+    cluster where a one is not, on average, half as likely again in it as elsewhere; nor where the
+    best group of products is one of several much alike, such as the topics of a corpus, which hold
+    half of the rows together. Then a mixture of products is tried that is smoothed half as much and
+    so has smaller components, in whose cluster a one must be twice as likely.
 
     Products would part long rows, as e-mails are, by their length. Of these, which are looked for
     first, the smaller one of two kinds is the cluster. Rows are long where there is hardly a doubt
@@ -194,12 +195,10 @@ def find_minority_cluster(X: Any, seed: int) -> MinorityCluster | None:
     if clear.any():
         return _find_smaller_kind(list(itertools.compress(divisions, clear)), X)
     kind = _find_tight_kind(divisions[np.argmax(gains)], X)
-    group = _find_group(_fit_products(X, 1.0, rng), X, MIN_GAIN)
-    cluster = _choose([kind, group], X)
-    if cluster is None:
-        group = _find_group(_fit_products(X, 0.5, rng), X, MIN_GAIN_OF_SMALLER)
-        cluster = _choose([group], X)
-    return cluster
+    group = _choose(_find_group(_fit_products(X, 1.0, rng), X, MIN_GAIN), kind)
+    if group is None:
+        group = _choose(_find_group(_fit_products(X, 0.5, rng), X, MIN_GAIN_OF_SMALLER), None)
+    return None if group is None else MinorityCluster.fit(X, group.memberships)
 
 
 @dataclass
@@ -221,12 +220,16 @@ class _Group:
     is_topic: bool
 
 
-def _choose(groups: list[_Group | None], X: Any) -> MinorityCluster | None:
-    """The cluster that there is most evidence for; None if one is a topic, or there are none."""
-    found = [group for group in groups if group is not None]
-    if not found or any(group.is_topic for group in found):
+def _choose(group: _Group | None, kind: _Group | None) -> _Group | None:
+    """The group of products, or a kind that there is clearly more evidence for; None for topics.
+
+    Where both are about as clear, products know more of the rows: their length.
+    """
+    if group is not None and group.is_topic:
         return None
-    return MinorityCluster.fit(X, max(found, key=lambda group: group.evidence).memberships)
+    if kind is not None and (group is None or group.evidence < ALIKE * kind.evidence):
+        return kind
+    return group
 
 
 def _find_group(mixture: _Mixture, X: Any, min_gain: float) -> _Group | None:

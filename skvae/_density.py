@@ -486,16 +486,13 @@ class VAEDensityEstimator(
 
     def _architecture(self) -> dict[str, Any]:
         auto = self.autoregressive == "auto"
-        architecture = super()._architecture() | {
+        return super()._architecture() | {
             "likelihood": self._column_likelihoods,
             # NumPy's booleans are not False or True.
             "autoregressive": self.autoregressive if auto else bool(self.autoregressive),
             "n_prior_components": int(self.n_prior_components),
             "reg_covar": float(self.reg_covar),
         }
-        if auto and isinstance(self.n_negative_samples, Integral):
-            architecture["autoregressive"] = False
-        return architecture
 
     def _training_options(self, max_iter: int, batch_size: int) -> Any:
         return replace(
@@ -507,7 +504,10 @@ class VAEDensityEstimator(
     def _make_model(self, X, X_train, seed):
         from ._torch.density_model import DensityModel
 
-        model = DensityModel(X, seed=seed, **self._architecture())
+        architecture = self._architecture()
+        if self.autoregressive == "auto" and isinstance(self.n_negative_samples, Integral):
+            architecture["autoregressive"] = False  # zeros can be sampled without only
+        model = DensityModel(X, seed=seed, **architecture)
         if self.init == "factor_analysis":
             model.start_from_factors(X_train)
         return model

@@ -150,6 +150,10 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
     its third quartile plus 3 times the interquartile range. A small group that stands apart is then
     not learned, however alike its rows are. Nor do they count in the loss curves of `density_`.
 
+    A missing value is left out of a row's density, and so is the unit that a real value would bring
+    into it. A detector compares rows, so its score has the scale of the column in the place of a
+    missing real value: which rows are outliers does not depend on units.
+
     References
     ----------
     .. [1] J. W. Tukey, "Exploratory Data Analysis", Addison-Wesley, 1977, chapter 2.
@@ -329,8 +333,8 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
         Returns
         -------
         scores : ndarray of shape (n_samples,)
-            Nats; higher is more normal. With "elbo" the same as ``density_.score_samples(X)``;
-            with "log_odds" the log-odds of a normal row.
+            Nats; higher is more normal. With "elbo" the same as ``density_.score_samples(X)`` for
+            complete rows, see Notes; with "log_odds" the log-odds of a normal row.
 
         Raises
         ------
@@ -348,10 +352,17 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
 
     def _score_samples(self, X: Any) -> np.ndarray:
         self._check(X)
-        scores = self.density_._score_samples(X, device=self.device)
+        scores = self.density_._score_samples(X, device=self.device) - self._units_of_missing(X)
         if self._cluster is not None:
             scores += self._cluster.prior_log_odds - self._cluster.inside.log_prob(X)
         return scores
+
+    def _units_of_missing(self, X: Any) -> Any:
+        """What the log-density of each row would owe to the units of the values that it lacks."""
+        if sp.issparse(X) or not np.isnan(X).any():
+            return 0.0
+        model = self.density_._model
+        return model.log_units(np.where(np.isnan(X), 0, X)) - model.log_units(X)
 
     def _check(self, X: Any) -> None:
         """Raise a ValueError if a row has no score."""
@@ -426,7 +437,8 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
                 With "log_odds" less what the same entries add to the cluster's log-probability.
             baseline : ndarray of shape (n_samples,)
                 Score of a row of zeros, but for `latent`, where contributions are relative to it;
-                log N! for multinomial rows of N counts; else 0.
+                log N! for multinomial rows of N counts; else 0. Of a row with missing real values
+                less the logarithms of their columns' scales.
             latent : ndarray of shape (n_samples,)
                 Minus the KL divergence, or its importance-weighted counterpart.
 
@@ -444,6 +456,7 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
         X = self._validate(X)
         self._check(X)
         explanation = self.density_._feature_contributions(X, device=self.device)
+        explanation.baseline -= self._units_of_missing(X)
         if self._cluster is not None:
             inside = self._cluster.inside
             entries = explanation.contributions

@@ -75,6 +75,28 @@ def validate_numbers(
             )
     except OverflowError as error:
         raise ValueError(f"X holds a number too large for float64: {error}.") from error
+    except TypeError as error:
+        if "NAType" not in str(error):
+            raise
+        raise ValueError(
+            "X holds pandas.NA in a column of Python objects. Write numpy.nan in its place, or "
+            "make it a column of a nullable type, such as Float64."
+        ) from error
+    except ValueError as error:
+        if "could not convert string to float" not in str(error):
+            raise
+        raise ValueError(
+            f"X holds text{column_of_text(X)}: {error}. Make codes of it, by OrdinalEncoder, or a "
+            "column for each of its values, by OneHotEncoder."
+        ) from error
+
+
+def column_of_text(X: Any) -> str:
+    """Where the first text of a data frame is, as an addition to a message."""
+    for name in getattr(X, "columns", []):
+        if any(isinstance(value, str) for value in X[name]):
+            return f" in column {name!r}"
+    return ""
 
 
 def refuse_dates(X: Any) -> None:
@@ -112,9 +134,16 @@ def validate_table(
 
 
 def summed(X: Any) -> Any:
-    """X; of a CSR or CSC matrix with entries that stand twice or out of order, a canonical copy."""
-    if getattr(X, "format", None) in ("csr", "csc") and not X.has_canonical_format:
+    """X; of a CSR or CSC matrix with entries that stand twice or out of order, a canonical copy.
+
+    So of one with room for more entries, by which SciPy's functions write where they may not.
+    """
+    if getattr(X, "format", None) not in ("csr", "csc"):
+        return X
+    has_room = len(X.data) > X.indptr[-1]
+    if has_room or not X.has_canonical_format:
         X = X.copy()
+        X.prune()
         X.sum_duplicates()
     return X
 

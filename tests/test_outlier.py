@@ -99,6 +99,35 @@ def test_what_is_far_out_does_not_depend_on_units(early_stopping):
     np.testing.assert_allclose(of_units[2], of_units[0], atol=1e-6)
 
 
+@pytest.mark.parametrize("factor", [1e3, 1e-6])
+def test_which_rows_with_gaps_are_outliers_does_not_depend_on_units(factor):
+    rng = np.random.RandomState(0)
+    X = rng.randn(300, 3) @ rng.randn(3, 5) + 0.3 * rng.randn(300, 5)
+    X[:15] *= 4
+    X[100:140, 0] = np.nan
+    Y = X * [factor, 1, 1, 1, 1]
+    detectors = [VAEOutlierDetector(max_iter=20, random_state=0).fit(table) for table in (X, Y)]
+    scores = [d.decision_function(table) for d, table in zip(detectors, (X, Y), strict=True)]
+    np.testing.assert_allclose(*scores, atol=1e-2)  # trained in float32, of other scales
+    explanation = detectors[1].feature_contributions(Y)
+    total = explanation.baseline + explanation.contributions.sum(axis=1) + explanation.latent
+    np.testing.assert_allclose(total, detectors[1].score_samples(Y), rtol=1e-10)
+    complete = np.isfinite(Y).all(axis=1)
+    np.testing.assert_array_equal(explanation.baseline != 0, ~complete)
+    density = detectors[1].density_.score_samples(Y[complete])
+    np.testing.assert_array_equal(detectors[1].score_samples(Y[complete]), density)
+
+
+def test_constant_columns_do_not_drown_the_others():
+    rng = np.random.RandomState(0)
+    X = rng.randn(150, 2) @ rng.randn(2, 6) + 0.3 * rng.randn(150, 6)
+    X = np.column_stack([X, np.tile(np.arange(300.0), (150, 1))])
+    detector = VAEOutlierDetector(max_iter=30, random_state=0).fit(X)
+    contributions = detector.feature_contributions(X).contributions
+    varying, constant = contributions[:, :6].sum(axis=1), contributions[:, 6:].sum(axis=1)
+    assert constant.std() < 0.3 * varying.std()
+
+
 def test_a_kind_of_row_that_stands_apart_is_learned_if_it_is_common():
     rng = np.random.RandomState(0)
     X = rng.randn(1000, 3) @ rng.randn(3, 8) + 0.3 * rng.randn(1000, 8)

@@ -382,6 +382,19 @@ def test_promise_07_word_unseen_in_training_has_a_moderate_score(sparse_rows):
         assert 0 < drop[0] < 1000
 
 
+def test_promise_05_room_for_more_entries_does_not_count():
+    """SciPy writes as many entries as there are into room for those that count."""
+    X = sp.csr_matrix(np.random.RandomState(0).poisson(0.3, (50, 6)).astype(float))
+    for table in (X, X.tocsc()):
+        roomy = table.copy()
+        roomy.data = np.append(roomy.data, np.ones(500))
+        roomy.indices = np.append(roomy.indices, np.zeros(500, roomy.indices.dtype))
+        densities = [VAEDensityEstimator(**QUICK).fit(rows) for rows in (table, roomy)]
+        scores = [density.score_samples(roomy) for density in densities]
+        np.testing.assert_array_equal(*scores)
+        assert len(roomy.data) == len(table.data) + 500
+
+
 def test_promise_07_constant_column_does_not_blow_up(real_rows):
     X = np.column_stack([real_rows, np.full(len(real_rows), 5.0)])
     density = VAEDensityEstimator(**QUICK).fit(X)
@@ -579,6 +592,19 @@ def test_promise_12_broken_sparse_tables_are_refused(wrong, as_table, sparse_row
     for estimator in (detector, OutlierClassifier(detector), ConformalOutlierDetector(detector)):
         with pytest.raises(ValueError, match="X is a broken CS[RC] matrix"):
             estimator.fit(X, np.arange(X.shape[0]) % 5 == 0)
+
+
+@pytest.mark.parametrize("estimator", [VAEDensityEstimator, VAEOutlierDetector, VAEImputer])
+def test_promise_12_text_and_pandas_na_are_refused_with_a_remedy(estimator):
+    pd = pytest.importorskip("pandas")
+    table = pd.DataFrame({"amount": np.arange(30.0), "city": ["Rome", "Oslo", "Bonn"] * 10})
+    with pytest.raises(ValueError, match="text in column 'city'.* OrdinalEncoder"):
+        estimator().fit(table)
+    with pytest.raises(ValueError, match="holds text: .* OrdinalEncoder"):
+        estimator().fit(table.to_numpy())
+    table = pd.DataFrame({"amount": [1.0, pd.NA] * 15}, dtype=object)
+    with pytest.raises(ValueError, match=r"pandas\.NA .* numpy\.nan"):
+        estimator().fit(table)
 
 
 @pytest.mark.parametrize("as_table", [sp.coo_matrix, sp.bsr_matrix])

@@ -213,9 +213,9 @@ class DensityModel(Model):
         return sp.csr_matrix(X) if np.count_nonzero(X) < MAX_SPARSE_SHARE * X.size else X
 
     def log_units(self, X: Table) -> np.ndarray:
-        network = self.network
+        likelihood = self.likelihood
         return self._by_blocks(
-            lambda rows: self.likelihood.log_units(self._prepare(rows, network)), X
+            lambda rows: likelihood.log_units(likelihood.prepare(as_batch(rows), torch.float64)), X
         )
 
     def optimizer_kind(self, X: Table, options: TrainingOptions) -> str:

@@ -264,10 +264,11 @@ def test_one_seed_gives_one_fit_and_it_goes_on():
     np.testing.assert_array_equal(twice.score_samples(X), longer.score_samples(X))
 
 
-def test_all_zeros_after_a_sample_starts_a_new_optimiser():
+@pytest.mark.parametrize("likelihood", ["bernoulli", "poisson"])
+def test_all_zeros_after_a_sample_starts_a_new_optimiser(likelihood):
     X = long_tailed(200)
     density = VAEDensityEstimator(
-        n_negative_samples=30, autoregressive=False, max_iter=2, warm_start=True
+        likelihood=likelihood, n_negative_samples=30, max_iter=2, warm_start=True
     ).fit(X)
     density.set_params(n_negative_samples=None).fit(X)
     assert density.n_iter_ == 4

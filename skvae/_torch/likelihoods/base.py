@@ -21,6 +21,9 @@ ROWS_AT_A_TIME = 4096
 # What values that are equal may differ by when they are computed, as a share of them.
 ROUNDING = 10 * np.finfo(float).eps
 
+# As a share of the spread of a column, steps that are none: no variance is as small.
+SMALLEST_STEP = 1e-6
+
 # Where the square of a deviation underflows.
 SMALLEST_DEVIATION = math.sqrt(np.finfo(float).tiny)
 
@@ -103,8 +106,10 @@ def resolutions(X: Table) -> np.ndarray:
         values = np.unique(values[~np.isnan(values)])
         if len(values) < 2:
             continue
-        # Grades that are computed are rounded: 0.3 - 0.1 is a little less than 0.2.
-        rounding = ROUNDING * np.median(np.abs(values))
+        # Grades that are computed are rounded: 0.3 - 0.1 is a little less than 0.2. By how much
+        # depends on what they were computed from, so what is minute beside their spread, too.
+        spread = np.median(np.abs(values - np.median(values)))
+        rounding = max(ROUNDING * np.median(np.abs(values)), SMALLEST_STEP * spread)
         steps = np.diff(values)
         steps = steps[steps > rounding]
         if len(steps):

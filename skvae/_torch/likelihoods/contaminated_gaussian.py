@@ -15,7 +15,7 @@ from torch import Generator, Tensor
 
 from ..sparse import Batch, Table
 from .base import column_counts, resolutions, sorted_values
-from .gaussian import Gaussian, log_normal
+from .gaussian import Gaussian, is_constant, log_normal
 
 
 @cache
@@ -85,9 +85,15 @@ class ContaminatedGaussian(Gaussian):
             if values[quarter] < values[-1 - quarter]:
                 location[j], trimmed = self.trimmed_moments(values)
                 scale[j] = max(trimmed, self.MIN_SCALE * deviation[j])
-        stretch = np.divide(deviation, scale, out=np.ones_like(scale), where=scale > 0)
-        self.spread_ = self.spread_of(stretch)
+        varies = ~is_constant(mean, deviation)
+        stretch = np.full_like(scale, self.stretch_of_constant)
+        self.spread_ = self.spread_of(np.divide(deviation, scale, out=stretch, where=varies))
         return location, scale, scale
+
+    @property
+    def stretch_of_constant(self) -> float:
+        """What makes the spread of a constant column `SPREAD` times what `min_variance` is of."""
+        return 10 / math.sqrt(self.min_variance)
 
     def spread_of(self, stretch: np.ndarray) -> Tensor:
         """Spread of columns whose values have this standard deviation, in their scales."""

@@ -37,8 +37,10 @@ class Gaussian(Likelihood):
 
     Columns are standardised inside; the log-density is that of the raw table, in its units. In
     standardised units the variance is at least `min_variance`. A constant column has no scale of
-    its own: it gets 1, or as much more as makes its variance in units of the table at least
-    `MIN_VARIANCE_OF_A_CONSTANT`, lest a value never seen there outweigh all others of its row.
+    its own. Its variance is at least `min_variance` in units of the table, and at least
+    `MIN_VARIANCE_OF_A_CONSTANT`, lest a value never seen there outweigh all others of its row. Its
+    scale is that deviation, so that the network's noise is small beside it: many such columns would
+    otherwise drown the others.
 
     `start` sets `location_`, `scale_` and, for each column, `min_variance_`.
     """
@@ -65,9 +67,10 @@ class Gaussian(Likelihood):
                 )
         mean, scale, unit = self.units(X, mean, scale)
         constant = is_constant(mean, scale)
-        of_constant = math.sqrt(max(1, self.MIN_VARIANCE_OF_A_CONSTANT / self.min_variance))
-        scale, unit = (np.where(constant, of_constant, values) for values in (scale, unit))
-        least = self.least_deviations(X, math.sqrt(self.min_variance) * unit)
+        of_constant = math.sqrt(max(self.min_variance, self.MIN_VARIANCE_OF_A_CONSTANT))
+        scale = np.where(constant, of_constant, scale)
+        least = np.where(constant, of_constant, math.sqrt(self.min_variance) * unit)
+        least = self.least_deviations(X, least)
         self.location_ = torch.from_numpy(mean)
         self.scale_ = torch.from_numpy(scale)
         self.min_variance_ = torch.from_numpy((least / scale) ** 2)

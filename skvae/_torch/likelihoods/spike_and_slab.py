@@ -77,7 +77,8 @@ class SpikeAndSlab(ContaminatedGaussian):
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         location, scale, unit = mean.copy(), deviation.copy(), deviation.copy()
         constant = is_constant(mean, deviation)
-        spike, share, stretch = np.ones((3, len(mean)))
+        spike, share = np.ones((2, len(mean)))
+        stretch = np.full_like(mean, self.stretch_of_constant)
         for j, (spike[j], n_same, others) in enumerate(middles(X)):
             # Half a row of each more, so that either stays possible.
             share[j] = (n_same + 0.5) / (n_same + len(others) + 1)

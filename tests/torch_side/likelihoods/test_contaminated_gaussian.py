@@ -1,5 +1,7 @@
 """Real values, some of which have nothing to do with the others of their row."""
 
+import math
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -23,14 +25,19 @@ class TestContaminatedGaussian(GaussianTests):
         mean = outputs[0].numpy() * scale + location
         deviation = np.sqrt(likelihood.variance(outputs).numpy()) * scale
         own = scipy.stats.norm(mean, deviation).logpdf(X) + np.log(1 - SHARE)
-        wide = scipy.stats.norm(location, SPREAD * scale).logpdf(X) + np.log(SHARE)
+        wide = scipy.stats.norm(location, self.wide_deviations(scale)).logpdf(X) + np.log(SHARE)
         return np.logaddexp(own, wide)
+
+    def wide_deviations(self, scale):
+        """In units of the table; the last column is constant, and has no scale of its own."""
+        return SPREAD * np.append(scale[:4], 1)
 
     def variance(self, likelihood, outputs):
         # The mean square, less the square of the mean.
-        mean = outputs[0]
-        square = (1 - SHARE) * (likelihood.variance(outputs) + mean**2) + SHARE * SPREAD**2
-        return (square - ((1 - SHARE) * mean) ** 2) * likelihood.scale_**2
+        mean, scale = outputs[0], likelihood.scale_
+        spread = torch.from_numpy(self.wide_deviations(scale.numpy())) / scale
+        square = (1 - SHARE) * (likelihood.variance(outputs) + mean**2) + SHARE * spread**2
+        return (square - ((1 - SHARE) * mean) ** 2) * scale**2
 
     def test_one_far_value_costs_a_row_less_than_under_a_gaussian(self, X):
         scores = {}
@@ -87,7 +94,7 @@ def test_scales_are_not_above_the_standard_deviation_and_follow_no_far_value():
     np.testing.assert_allclose(scale[:4], [*deviation[:1], near, *deviation[2:4]], rtol=0.03)
     assert (scale[:4] <= deviation[:4]).all()
     assert location[3] == rare.mean()
-    assert scale[4] == 1
+    assert scale[4] == pytest.approx(math.sqrt(1e-3))
 
 
 @AS_TABLE
@@ -112,6 +119,16 @@ def test_rounding_is_no_step():
     )
     X[0, 2] = 1e20  # for a missing one
     np.testing.assert_allclose(resolutions(X), [0.1, 1e-31, 0.1, 1], rtol=1e-9)
+
+
+@pytest.mark.parametrize(("dtype", "rtol"), [(np.float64, 1e-9), (np.float32, 1e-3)])
+def test_rounding_is_no_step_where_operands_cancel_out(dtype, rtol):
+    rng = np.random.RandomState(0)
+    old, rise = rng.randint(10, 60, size=600), rng.randint(4, size=600)
+    new, old = ((values / 10).astype(dtype) for values in (old + rise, old))
+    X = (new - old).astype(float)[:, None]
+    assert len(np.unique(X)) > 10
+    np.testing.assert_allclose(resolutions(X), 0.1, rtol=rtol)
 
 
 def test_a_column_is_as_fine_with_missing_values_as_without():

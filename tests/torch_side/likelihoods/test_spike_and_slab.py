@@ -187,7 +187,7 @@ def test_slab_is_no_finer_than_a_tenth_of_the_column():
 def test_column_without_a_spread_is_constant(second):
     X = np.where(np.arange(100) % 3 > 0, 0.3, second)[:, None]
     likelihood, _ = fitted(SpikeAndSlab(), X)
-    assert likelihood.scale_ == 1
+    assert likelihood.min_variance_ == 1
     assert spike_width(likelihood).item() == pytest.approx(math.sqrt(1e-3))
 
 
