@@ -565,6 +565,8 @@ def test_rows_with_a_gap_have_their_density_where_training_rows_have_none(kind):
         kept = slice(n_missing, None)
         exact = multivariate_normal(np.zeros(8 - n_missing), covariance[kept, kept])
         expected = exact.logpdf(rows[:, kept]).mean()
+        if kind is VAEOutlierDetector:  # has the scale in the place of a value
+            expected -= np.log(X[:, :n_missing].std(axis=0)).sum()
         assert model.score_samples(gaps).mean() == pytest.approx(expected, abs=1.2)
         # Whatever stands beside it, a row has one score.
         mixed = np.where(np.arange(200)[:, None] % 2, gaps, rows)

@@ -111,10 +111,15 @@ def test_nothing_is_known_of_an_empty_row(table, n_importance_samples, request):
     detector = VAEOutlierDetector(n_importance_samples=n_importance_samples, **QUICK)
     detector.fit(with_holes(X))
     empty = np.full((1, X.shape[1]), nan)
-    np.testing.assert_allclose(detector.score_samples(empty), 0, atol=1e-12)
+    np.testing.assert_allclose(detector.density_.score_samples(empty), 0, atol=1e-12)
     np.testing.assert_array_equal(detector.density_.transform(empty), 0)
+    likelihood = detector.density_._model.likelihood
+    scales = likelihood.scale_.numpy() if table == "real_rows" else np.ones(1)
+    unit = -np.log(scales).sum()
+    assert detector.score_samples(empty) == pytest.approx(unit, abs=1e-12)
     explanation = detector.feature_contributions(empty)
-    for part in explanation.values():
+    assert explanation.baseline == pytest.approx(unit, abs=1e-12)
+    for part in (explanation.contributions, explanation.latent):
         np.testing.assert_allclose(part, 0, atol=1e-12)
 
 

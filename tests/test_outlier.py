@@ -92,7 +92,7 @@ def test_what_is_far_out_does_not_depend_on_units(early_stopping):
         VAEOutlierDetector(early_stopping=early_stopping, max_iter=10, random_state=0)
         .fit(X * unit)
         .score_samples(X * unit)
-        + np.log(unit) * np.isfinite(X).sum(axis=1)
+        + np.log(unit) * X.shape[1]
         for unit in (1, 2.0**-20, 2.0**20)
     ]
     np.testing.assert_allclose(of_units[1], of_units[0], atol=1e-6)

@@ -21,8 +21,8 @@ ROWS_AT_A_TIME = 4096
 # What values that are equal may differ by when they are computed, as a share of them.
 ROUNDING = 10 * np.finfo(float).eps
 
-# As a share of the spread of a column, steps that are none: no variance is as small.
-SMALLEST_STEP = 1e-6
+# As a share of the median deviation of a column, steps that are none: no variance is as small.
+SMALLEST_STEP = 1e-5
 
 # Where the square of a deviation underflows.
 SMALLEST_DEVIATION = math.sqrt(np.finfo(float).tiny)
@@ -98,17 +98,18 @@ def resolutions(X: Table) -> np.ndarray:
     found = np.zeros(X.shape[1])
     for j in range(X.shape[1]):
         if sp.issparse(X):
-            values = columns.data[columns.indptr[j] : columns.indptr[j + 1]]
-            if len(values) < X.shape[0]:
-                values = np.append(values, 0.0)
+            values = np.zeros(X.shape[0])
+            entries = columns.data[columns.indptr[j] : columns.indptr[j + 1]]
+            values[: len(entries)] = entries
         else:
-            values = columns[:, j]
-        values = np.unique(values[~np.isnan(values)])
-        if len(values) < 2:
+            values = columns[~np.isnan(columns[:, j]), j]
+        if not len(values):
             continue
-        # Grades that are computed are rounded: 0.3 - 0.1 is a little less than 0.2. By how much
-        # depends on what they were computed from, so what is minute beside their spread, too.
         spread = np.median(np.abs(values - np.median(values)))
+        values = np.unique(values)
+        # Grades that are computed are rounded: 0.3 - 0.1 is a little less than 0.2. By how much
+        # depends on what they were computed from, so steps that are minute beside their spread
+        # are none.
         rounding = max(ROUNDING * np.median(np.abs(values)), SMALLEST_STEP * spread)
         steps = np.diff(values)
         steps = steps[steps > rounding]
