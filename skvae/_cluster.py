@@ -184,6 +184,7 @@ def find_minority_cluster(X: Any, seed: int) -> MinorityCluster | None:
     Association 70(350), 1975.
     """
     rng = np.random.RandomState(seed)
+    X = sp.csr_matrix(X)  # most values of such a table are zero, however it is stored
     if X.shape[0] > MAX_ROWS:
         X = X[rng.permutation(X.shape[0])[:MAX_ROWS]]
     frequencies = np.asarray(X.mean(axis=0)).ravel()

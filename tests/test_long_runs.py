@@ -79,8 +79,8 @@ def test_partial_fit_again_and_again(real_rows):
         assert np.ptp(curve[len(curve) // 2 :]) < 1
 
 
-def test_a_chunk_costs_the_same_after_any_number_of_chunks(real_rows):
-    """Copying the model, which a failed chunk needs, does not walk through its history."""
+def test_copying_a_model_does_not_walk_through_its_history(real_rows):
+    """Each chunk needs a copy, in case that it fails."""
     density = VAEDensityEstimator(**TINY)
     n_events = []
     for _ in range(3):

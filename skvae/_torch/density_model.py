@@ -229,7 +229,7 @@ class DensityModel(Model):
         means = self.likelihood.column_means()
         assert means is not None
         training = RowTraining(self.network, means, n_zeros, optimizer, batch_size)
-        optimizer.register_step_post_hook(lambda *_: training.update())
+        optimizer.register_step_post_hook(lambda optimizer, *_: training.update(optimizer))
 
         def row_losses(rows: Table, noise: Noise, progress: float) -> tuple[Tensor, ...]:
             batch = self._prepare(rows, self.network)

@@ -42,6 +42,9 @@ MIN_PRIOR_LOG_VARIANCE = -8.0
 MAX_SPARSE_SHARE = 0.1
 
 
+# Features that are drawn between two products with those before.
+FEATURES_AT_A_TIME = 64
+
 # Outputs that one product gives in training.
 N_OUTPUTS_AT_ONCE = 1024
 
@@ -171,12 +174,20 @@ class Autoregression(nn.Module):
         """
         weight = self.weight
         shape = torch.broadcast_shapes(logits.shape, uniform.shape)
-        x, probabilities = logits.new_zeros(2, *shape)
-        for j in range(logits.shape[-1]):
-            logit = logits[..., j] + x[..., :j] @ weight[:j, j]
-            probabilities[..., j] = torch.sigmoid(logit)
-            x[..., j] = (uniform[..., j] < probabilities[..., j]).to(x)
-        return x, probabilities
+        # Features first, so that each is a row in memory; what a block of them owes to those before
+        # it is one product.
+        uniform, values = (
+            t.expand(shape).reshape(-1, shape[-1]).T.clone(memory_format=torch.contiguous_format)
+            for t in (uniform, logits)
+        )
+        x = torch.zeros_like(values)
+        for start in range(0, len(x), FEATURES_AT_A_TIME):
+            stop = min(start + FEATURES_AT_A_TIME, len(x))
+            values[start:stop] += weight[:start, start:stop].T @ x[:start]
+            for j in range(start, stop):
+                values[j] += weight[start:j, j] @ x[start:j]
+                x[j] = uniform[j] < values[j].sigmoid_()
+        return x.T.reshape(shape), values.T.reshape(shape)
 
 
 class MixturePrior(nn.Module):

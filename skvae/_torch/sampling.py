@@ -158,7 +158,6 @@ class RowTraining:
         batch_size: int,
     ):
         self.sampler = ColumnSampler(means, n_draws)
-        self.optimizer = optimizer
         in_use = 1 - torch.exp(-batch_size * means)
         # Each piece of a batch has draws of its own.
         n_drawn = n_draws * math.ceil(batch_size / MAX_ROWS)
@@ -201,14 +200,17 @@ class RowTraining:
         )
 
     @torch.no_grad()
-    def update(self) -> None:
-        """Move the rows that took part in the step, as the optimiser moves a parameter."""
+    def update(self, optimizer: torch.optim.Optimizer) -> None:
+        """Move the rows that took part in the step, as the optimiser moves a parameter.
+
+        It is not kept: its hook holds this object, and what holds itself is freed late.
+        """
         self._keep_gradients()
         for part in [*self.inputs, *self.outputs]:
             columns, rows, gradient = part.take()
-            if isinstance(self.optimizer, torch.optim.Adam):
-                gradient = self._adam_direction(part, columns, gradient)
-            rate = self.optimizer.param_groups[0]["lr"]
+            if isinstance(optimizer, torch.optim.Adam):
+                gradient = self._adam_direction(part, columns, gradient, optimizer)
+            rate = optimizer.param_groups[0]["lr"]
             part.whole.index_copy_(0, columns, rows.sub_(gradient, alpha=rate))
 
     def _keep_gradients(self) -> None:
@@ -217,10 +219,12 @@ class RowTraining:
             for part in parts:
                 part.keep_gradient(columns)
 
-    def _adam_direction(self, part: FeatureRows, columns: Tensor, gradient: Tensor) -> Tensor:
+    def _adam_direction(
+        self, part: FeatureRows, columns: Tensor, gradient: Tensor, optimizer: torch.optim.Adam
+    ) -> Tensor:
         """What Adam subtracts from the rows, but for the learning rate; advances their moments."""
-        whole, state = part.whole, self.optimizer.state[part.whole]
-        group = self.optimizer.param_groups[0]
+        whole, state = part.whole, optimizer.state[part.whole]
+        group = optimizer.param_groups[0]
         decays, epsilon = group["betas"], group["eps"]
         if not state:
             shape = (len(whole), *[1] * (whole.ndim - 1))

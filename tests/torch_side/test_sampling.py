@@ -1,5 +1,7 @@
 """Training on a sample of the zeros: without bias, and on no row that takes no part."""
 
+import gc
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -71,7 +73,7 @@ def sampled_step(model, training, optimizer, X, generator):
     losses = sum(elbo_terms(network, model.likelihood, x, Noise(Generator().manual_seed(0))))
     losses.mean().backward()
     optimizer.step()
-    training.update()
+    training.update(optimizer)
     optimizer.zero_grad()
     gradients = []
     with torch.no_grad():
@@ -219,7 +221,7 @@ def test_rows_that_always_take_part_move_as_the_optimiser_moves_them(solver, max
 @pytest.mark.parametrize("solver", ["sgd", "adam"])
 def test_rows_that_take_no_part_stay(solver):
     X, model, training, optimizer = made("bernoulli", solver=solver, alpha=0.1, n_draws=3)
-    optimizer.register_step_post_hook(lambda *_: training.update())
+    optimizer.register_step_post_hook(lambda optimizer, *_: training.update(optimizer))
     before = {name: p.detach().clone() for name, p in model.network.named_parameters()}
     network, x = training.restrict(model._prepare(X[:2], model.network), model.generator)
     sum(elbo_terms(network, model.likelihood, x, Noise(model.generator))).mean().backward()
@@ -264,6 +266,20 @@ def test_one_seed_gives_one_fit_and_it_goes_on():
     np.testing.assert_array_equal(twice.score_samples(X), longer.score_samples(X))
 
 
+def test_a_training_is_freed_without_the_garbage_collector():
+    """It seldom runs in a process of many objects, while each training holds a network."""
+    X = long_tailed(50)
+    gc.collect()
+    gc.disable()
+    try:
+        VAEDensityEstimator(n_negative_samples=30, max_iter=2, random_state=0).fit(X)
+        kept = [type(thing) for thing in gc.get_objects()]
+    finally:
+        gc.enable()
+    assert RowTraining not in kept
+    assert torch.optim.Adam not in kept
+
+
 @pytest.mark.parametrize("likelihood", ["bernoulli", "poisson"])
 def test_all_zeros_after_a_sample_starts_a_new_optimiser(likelihood):
     X = long_tailed(200)
@@ -306,14 +322,14 @@ def test_auto_samples_the_zeros_of_a_large_vocabulary(monkeypatch):
 
 def test_adam_scales_a_row_by_its_gradients_over_all_steps():
     # Zero in all steps but a share s of them, its root mean square is sqrt(s) times its own.
-    _, _, training, _ = made("bernoulli", solver="adam")
+    _, _, training, optimizer = made("bernoulli", solver="adam")
     for part in (training.inputs[0], training.outputs[0]):
         columns = part.share.argsort()[[0, 3]]
         share = part.share[columns]
         assert (share < 0.95).all()
         for _ in range(3):
             gradient = torch.full_like(part.whole.detach()[columns], -0.25)
-            direction = training._adam_direction(part, columns, gradient)
+            direction = training._adam_direction(part, columns, gradient, optimizer)
             expected = -share.rsqrt()[:, None].expand_as(direction)
             torch.testing.assert_close(direction, expected.to(direction))
 

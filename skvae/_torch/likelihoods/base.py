@@ -87,26 +87,30 @@ def sorted_values(X: Table, column: int) -> np.ndarray:
     return np.sort(values[~np.isnan(values)])
 
 
-def resolutions(X: Table) -> np.ndarray:
+def resolutions(X: Table, trimmed: float) -> np.ndarray:
     """How fine the values of each column are: the median difference of neighbouring ones.
 
     Of two in the middle it is the smaller one: a code for an error, far from all values, is not to
-    count among few. 0 where there are no two values. Missing values are left out, and what differs
-    by rounding is the same.
+    count among few. The share `trimmed` of the values at either end is left out, for a few wild
+    ones are as many as the grades of a column, unless the middle half is one value. 0 where there
+    are no two values. Missing values are left out, and what differs by rounding is the same.
     """
     columns = X.tocsc() if sp.issparse(X) else X
     found = np.zeros(X.shape[1])
     for j in range(X.shape[1]):
-        if sp.issparse(X):
-            values = np.zeros(X.shape[0])
-            entries = columns.data[columns.indptr[j] : columns.indptr[j + 1]]
-            values[: len(entries)] = entries
+        spread = 0.0
+        if sp.issparse(X) and 4 * (columns.indptr[j + 1] - columns.indptr[j]) < X.shape[0]:
+            # The middle half is zero; spares writing it out.
+            values = np.append(columns.data[columns.indptr[j] : columns.indptr[j + 1]], 0.0)
         else:
-            values = columns[~np.isnan(columns[:, j]), j]
-        if not len(values):
-            continue
-        spread = np.median(np.abs(values - np.median(values)))
+            values = sorted_values(columns, j)
+            n_cut, quarter = int(trimmed * len(values)), len(values) // 4
+            if len(values) and values[quarter] < values[-1 - quarter]:
+                values = values[n_cut : len(values) - n_cut]
+                spread = np.median(np.abs(values - values[len(values) // 2]))
         values = np.unique(values)
+        if len(values) < 2:
+            continue
         # Grades that are computed are rounded: 0.3 - 0.1 is a little less than 0.2. By how much
         # depends on what they were computed from, so steps that are minute beside their spread
         # are none.

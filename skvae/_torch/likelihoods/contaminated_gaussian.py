@@ -36,8 +36,8 @@ class ContaminatedGaussian(Gaussian):
 
     No value is known better than its column is fine: the variance is at least that of a value
     rounded to whole steps of it (Sheppard, 1898), where a step is the median difference of
-    neighbouring values. Otherwise integers would have densities as high as `min_variance` allows,
-    and what is one more or less would outweigh the other columns.
+    neighbouring values, but for those at the ends. Otherwise integers would have densities as high
+    as `min_variance` allows, and what is one more or less would outweigh the other columns.
 
     Columns are standardised by the mean and the standard deviation of their values without the
     share `TRIMMED` at either end, the latter in proportion to a normal distribution's (Huber,
@@ -68,7 +68,7 @@ class ContaminatedGaussian(Gaussian):
         return biases
 
     def least_deviations(self, X: Table, least: np.ndarray) -> np.ndarray:
-        return np.maximum(least, resolutions(X) / math.sqrt(12))
+        return np.maximum(least, resolutions(X, self.TRIMMED) / math.sqrt(12))
 
     def units(
         self, X: Table, mean: np.ndarray, deviation: np.ndarray

@@ -106,7 +106,7 @@ def test_a_column_is_as_fine_as_the_median_step_between_its_values(as_table):
     X[:, 3] = [0, 0, 0, 0, 0, 1e-9, 0, 3]
     X[:, 4] = 7.0
     X[:, 5] = [2, 6, 2, 6, 6, 2, 2, 6]
-    np.testing.assert_array_equal(resolutions(as_table(X)), [1, 0.5, 1, 1e-9, 0, 4])
+    np.testing.assert_array_equal(resolutions(as_table(X), 0.01), [1, 0.5, 1, 1e-9, 0, 4])
 
 
 def test_rounding_is_no_step():
@@ -118,7 +118,7 @@ def test_rounding_is_no_step():
         [difference, 1e-30 * difference, difference, 1e9 + rng.randint(5, size=300)]
     )
     X[0, 2] = 1e20  # for a missing one
-    np.testing.assert_allclose(resolutions(X), [0.1, 1e-31, 0.1, 1], rtol=1e-9)
+    np.testing.assert_allclose(resolutions(X, 0.01), [0.1, 1e-31, 0.1, 1], rtol=1e-9)
 
 
 @pytest.mark.parametrize(("dtype", "rtol"), [(np.float64, 1e-9), (np.float32, 1e-3)])
@@ -128,12 +128,12 @@ def test_rounding_is_no_step_where_operands_cancel_out(dtype, rtol):
     new, old = ((values / 10).astype(dtype) for values in (old + rise, old))
     X = (new - old).astype(float)[:, None]
     assert len(np.unique(X)) > 10
-    np.testing.assert_allclose(resolutions(X), 0.1, rtol=rtol)
+    np.testing.assert_allclose(resolutions(X, 0.01), 0.1, rtol=rtol)
 
 
 def test_a_column_is_as_fine_with_missing_values_as_without():
     X = np.array([[1.0, np.nan], [np.nan, np.nan], [4.0, np.nan], [2.0, np.nan], [5.0, np.nan]])
-    assert resolutions(X).tolist() == [1, 0]
+    assert resolutions(X, 0.01).tolist() == [1, 0]
 
 
 def test_a_value_is_known_no_better_than_its_column_is_fine():
@@ -183,6 +183,18 @@ def test_a_few_error_codes_do_not_cost_a_column_its_density():
     expected = VAEDensityEstimator(**options).fit(X).score(rows)
     X[:3, 2] = -9999
     assert VAEDensityEstimator(**options).fit(X).score(rows) > expected - 0.3
+
+
+@AS_TABLE
+@pytest.mark.parametrize("n_wild", [4, 9])
+def test_a_few_wild_values_do_not_make_grades_coarse(n_wild, as_table):
+    """As many as there are grades, and less than a hundredth of the values."""
+    rng = np.random.RandomState(0)
+    X = rng.randint(4, size=(1000, 2)).astype(float)
+    X[rng.choice(1000, n_wild, replace=False), 0] = rng.uniform(-1000, 1000, size=n_wild)
+    likelihood, _ = fitted(ContaminatedGaussian(), as_table(X))
+    least = likelihood.min_variance_.sqrt() * likelihood.scale_
+    np.testing.assert_allclose(least, 1 / math.sqrt(12), rtol=1e-9)
 
 
 def test_sparse_columns_and_those_with_missing_values_are_standardised_as_others():

@@ -191,7 +191,7 @@ def test_column_without_a_spread_is_constant(second):
     assert spike_width(likelihood).item() == pytest.approx(math.sqrt(1e-3))
 
 
-@pytest.mark.parametrize(("second", "step"), [(0.3 + 1e-9, 1e-9), (0.1 + 0.2, 1e6)])
+@pytest.mark.parametrize(("second", "step"), [(0.3 + 1e-9, 1e-9), (0.1 + 0.2, 0)])
 def test_spike_has_a_width_where_others_are_near_it_or_far(second, step):
     X = np.where(np.arange(1000) % 3 > 0, 0.3, second)[:, None]
     X[[3, 6]] = 1e6
