@@ -40,6 +40,11 @@ STRING = re.compile('"[^"]*"')
 # Sizes below this multiply to what 64 bits hold, in bytes.
 MAX_SIZE = 2**30
 
+# Most features, and most columns of a table that is written out when it is read: with each comes
+# more memory than its share of a file.
+MAX_FEATURES = 2**24
+MAX_DENSE_COLUMNS = 1_000_000
+
 # The least positive number, and the largest below 1.
 SMALLEST = math.ulp(0.0)
 BELOW_ONE = math.nextafter(1.0, 0.0)

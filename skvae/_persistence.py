@@ -21,7 +21,17 @@ from ._cluster import MIN_SHARE, IndependentBernoulli, MinorityCluster
 from ._compat import output_container, validate_params
 from ._conformal import ConformalOutlierDetector
 from ._density import VAEDensityEstimator
-from ._file import BELOW_ONE, FORMAT, MAX_SIZE, SMALLEST, Node, refuse, shown
+from ._file import (
+    BELOW_ONE,
+    FORMAT,
+    MAX_DENSE_COLUMNS,
+    MAX_FEATURES,
+    MAX_SIZE,
+    SMALLEST,
+    Node,
+    refuse,
+    shown,
+)
 from ._imputer import VAEImputer
 from ._likelihoods import LIKELIHOODS
 from ._meta import DetectorWrapper
@@ -318,7 +328,7 @@ def describe_network(estimator: NetworkEstimator) -> Fields:
 
 def restore_network(node: Node, estimator: NetworkEstimator) -> Node:
     """Restore what every estimator with a network has, but its model; give its architecture."""
-    estimator.n_features_in_ = node.integer("n_features_in", 1, MAX_SIZE)
+    estimator.n_features_in_ = node.integer("n_features_in", 1, MAX_FEATURES)
     names = node.value("feature_names_in")
     if names is not None:
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
@@ -459,12 +469,16 @@ def restore_imputer(node: Node) -> VAEImputer:
     estimator = restore_parameters(node, VAEImputer)
     restore_within(node, estimator)
     n_features = estimator.n_features_in_
+    if n_features > MAX_DENSE_COLUMNS:
+        refuse(f"it imputes {n_features} columns, where {MAX_DENSE_COLUMNS} are allowed")
 
     def columns(name: str) -> np.ndarray:
         found = node.array(name, np.int64, (None,), 0, n_features - 1)
         if not (np.diff(found) > 0).all():
             refuse(f"the columns in array {node.place(name)} are not in ascending order")
-        return np.isin(np.arange(n_features), found)
+        mask = np.zeros(n_features, dtype=bool)
+        mask[found] = True
+        return mask
 
     estimator._without_values = columns("without_values")
     estimator._is_constant = columns("constant")

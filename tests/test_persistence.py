@@ -39,9 +39,11 @@ from skvae import (
     VAEDensityEstimator,
     VAEImputer,
     VAEOutlierDetector,
+    _persistence,
 )
 from skvae._likelihoods import LIKELIHOODS
 from skvae._persistence import KINDS, from_bytes, to_bytes
+from skvae._torch import state
 
 MODELS = models()
 TABLES = tables()
@@ -401,6 +403,33 @@ def test_what_could_not_be_loaded_is_not_saved(spoil, real_rows, tmp_path):
     with pytest.raises(ValueError, match="cannot be saved"):
         skvae.save(detector, tmp_path / "model")
     assert (tmp_path / "model").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("estimator", "module", "limit", "match"),
+    [
+        (VAEDensityEstimator(**SMALL), _persistence, "MAX_FEATURES", "n_features_in"),
+        (
+            VAEDensityEstimator(likelihood={"gaussian": [0], "poisson": [1]}, **SMALL),
+            state,
+            "MAX_DENSE_COLUMNS",
+            "columns of several kinds, where 3 are allowed",
+        ),
+        (VAEImputer(**SMALL), _persistence, "MAX_DENSE_COLUMNS", "imputes 4 columns"),
+    ],
+)
+def test_more_features_than_memory_allows_are_refused(
+    estimator, module, limit, match, real_rows, monkeypatch, tmp_path
+):
+    model = estimator.fit(abs(real_rows).round())
+    data = to_bytes(model)
+    monkeypatch.setattr(module, limit, 4)
+    assert from_bytes(data).n_features_in_ == 4
+    monkeypatch.setattr(module, limit, 3)
+    with pytest.raises(ValueError, match=match):
+        from_bytes(data)
+    with pytest.raises(ValueError, match="cannot be saved"):
+        skvae.save(model, tmp_path / "model")
 
 
 # Files of earlier versions.

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Generator, nn
 
-from .._file import BELOW_ONE, SMALLEST, Node, refuse
+from .._file import BELOW_ONE, MAX_DENSE_COLUMNS, SMALLEST, Node, refuse
 from .autoencoder_model import AutoencoderModel
 from .density_model import DensityModel
 from .device import plain_modes
@@ -38,7 +38,7 @@ from .networks import ACTIVATIONS, VAE, Autoencoder
 
 # Each epoch, and each column of codes, takes more memory than its share of a file.
 MAX_EPOCHS = 200_000
-MAX_CODED_COLUMNS = 100_000
+MAX_CODED_COLUMNS = 50_000
 
 # What each likelihood is called in a file.
 PARTS: dict[str, type[Likelihood]] = LIKELIHOODS | {"lenient_bernoulli": LenientBernoulli}
@@ -208,9 +208,16 @@ def restore_likelihood(nodes: list[Node], n_features: int) -> tuple[Likelihood, 
         likelihood = kinds[0]()
         restore_part(likelihood, nodes[0], n_features)
         return likelihood, [likelihood.n_inputs(n_features)] * likelihood.n_outputs
+    if n_features > MAX_DENSE_COLUMNS:
+        refuse(
+            f"it has {n_features} columns of several kinds, where {MAX_DENSE_COLUMNS} are allowed"
+        )
     groups = [node.array("columns", np.int64, (None,), 0, n_features - 1) for node in nodes]
     in_order = all(len(group) and (np.diff(group) > 0).all() for group in groups)
-    if sum(map(len, groups)) != n_features or len(np.unique(np.concatenate(groups))) < n_features:
+    is_described = np.zeros(n_features, dtype=bool)
+    for group in groups:
+        is_described[group] = True
+    if sum(map(len, groups)) != n_features or not is_described.all():
         refuse(f"its likelihoods do not describe each of {n_features} columns once")
     if not in_order:
         refuse("the columns of a likelihood are not in ascending order")

@@ -50,7 +50,8 @@ class Mixed(Likelihood):
         groups: dict[str, np.ndarray] = {}
         for part, columns in zip(self.parts, self.groups, strict=True):
             # A named Bernoulli and a lenient one have the same name.
-            groups[part.name] = np.union1d(groups.get(part.name, columns), columns)
+            before = groups.get(part.name)
+            groups[part.name] = columns.numpy() if before is None else np.union1d(before, columns)
         return groups
 
     def set_min_variance(self, value: float) -> None:
