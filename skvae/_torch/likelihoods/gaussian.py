@@ -56,6 +56,7 @@ class Gaussian(Likelihood):
         with np.errstate(over="ignore", invalid="ignore"):
             mean, scale = column_moments(X)
         for wrong, reason in (
+            (~np.isfinite(mean), "large that their sum overflows"),
             (~np.isfinite(scale), "large that their variance overflows"),
             ((scale > 0) & (scale <= SMALLEST_DEVIATION), "small that their variance underflows"),
         ):

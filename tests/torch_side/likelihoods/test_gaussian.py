@@ -111,6 +111,12 @@ class TestGaussian(LikelihoodTests):
             fitted(Gaussian(np.array([4, 7])), X)
 
     @AS_TABLE
+    def test_refuses_a_constant_column_whose_sum_overflows(self, as_table):
+        X = as_table(np.tile([1.0, 1.7e308], (3, 1)))
+        with pytest.raises(ValueError, match="column 1 are so large that their sum"):
+            fitted(self.make(), X)
+
+    @AS_TABLE
     def test_refuses_a_column_whose_variance_underflows(self, as_table):
         X = np.array([[1.0, 1e-170, 0], [2.0, -1e-170, 0], [0.0, 0.0, 0]])
         with pytest.raises(ValueError, match="column 1 are so small"):
