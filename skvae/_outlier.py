@@ -357,12 +357,14 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
             scores += self._cluster.prior_log_odds - self._cluster.inside.log_prob(X)
         return scores
 
-    def _units_of_missing(self, X: Any) -> Any:
+    def _units_of_missing(self, X: Any) -> np.ndarray:
         """What the log-density of each row would owe to the units of the values that it lacks."""
-        if sp.issparse(X) or not np.isnan(X).any():
-            return 0.0
-        model = self.density_._model
-        return model.log_units(np.where(np.isnan(X), 0, X)) - model.log_units(X)
+        units = np.zeros(X.shape[0])
+        if not sp.issparse(X):
+            gaps = np.isnan(X).any(axis=1)
+            model, rows = self.density_._model, X[gaps]
+            units[gaps] = model.log_units(np.nan_to_num(rows)) - model.log_units(rows)
+        return units
 
     def _check(self, X: Any) -> None:
         """Raise a ValueError if a row has no score."""

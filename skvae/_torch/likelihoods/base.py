@@ -21,7 +21,7 @@ ROWS_AT_A_TIME = 4096
 # What values that are equal may differ by when they are computed, as a share of them.
 ROUNDING = 10 * np.finfo(float).eps
 
-# As a share of the median deviation of a column, steps that are none: no variance is as small.
+# As a share of the median deviation of a column, steps that are none: `reg_covar` is coarser.
 SMALLEST_STEP = 1e-5
 
 # Where the square of a deviation underflows.

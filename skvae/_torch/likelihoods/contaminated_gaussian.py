@@ -85,19 +85,18 @@ class ContaminatedGaussian(Gaussian):
             if values[quarter] < values[-1 - quarter]:
                 location[j], trimmed = self.trimmed_moments(values)
                 scale[j] = max(trimmed, self.MIN_SCALE * deviation[j])
-        varies = ~is_constant(mean, deviation)
-        stretch = np.full_like(scale, self.stretch_of_constant)
-        self.spread_ = self.spread_of(np.divide(deviation, scale, out=stretch, where=varies))
+        stretch = np.divide(deviation, scale, out=np.ones_like(scale), where=scale > 0)
+        self.spread_ = self.spread_of(stretch, is_constant(mean, deviation))
         return location, scale, scale
 
-    @property
-    def stretch_of_constant(self) -> float:
-        """What makes the spread of a constant column `SPREAD` times what `min_variance` is of."""
-        return 10 / math.sqrt(self.min_variance)
+    def spread_of(self, stretch: np.ndarray, constant: np.ndarray) -> Tensor:
+        """Spread of columns whose values have this standard deviation, in their scales.
 
-    def spread_of(self, stretch: np.ndarray) -> Tensor:
-        """Spread of columns whose values have this standard deviation, in their scales."""
-        return torch.from_numpy(self.SPREAD * np.maximum(1, stretch / 10))
+        The scale of a constant one is its smallest deviation, so that is what it is a multiple of.
+        """
+        of_constant = 1 / math.sqrt(self.min_variance)
+        unit = np.where(constant, of_constant, np.maximum(1, stretch / 10))
+        return torch.from_numpy(self.SPREAD * unit)
 
     def trimmed_moments(self, values: np.ndarray) -> tuple[float, float]:
         """Mean and standard deviation of sorted values without their ends."""

@@ -77,8 +77,7 @@ class SpikeAndSlab(ContaminatedGaussian):
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         location, scale, unit = mean.copy(), deviation.copy(), deviation.copy()
         constant = is_constant(mean, deviation)
-        spike, share = np.ones((2, len(mean)))
-        stretch = np.full_like(mean, self.stretch_of_constant)
+        spike, share, stretch = np.ones((3, len(mean)))
         for j, (spike[j], n_same, others) in enumerate(middles(X)):
             # Half a row of each more, so that either stays possible.
             share[j] = (n_same + 0.5) / (n_same + len(others) + 1)
@@ -90,7 +89,7 @@ class SpikeAndSlab(ContaminatedGaussian):
                 unit[j] = max(unit[j], self.MIN_SCALE * deviation[j])
                 scale[j] = max(trimmed, self.MIN_SLAB_SCALE * unit[j])
                 stretch[j] = others.std() / scale[j]
-        self.spread_ = self.spread_of(stretch)
+        self.spread_ = self.spread_of(stretch, constant)
         self.spike_, self.spike_share_ = torch.from_numpy(spike), torch.from_numpy(share)
         return location, scale, unit
 
