@@ -131,6 +131,22 @@ class MinorityCluster:
         """Log-odds, in nats, that a row does not belong to the cluster."""
         return math.log((1 - self.share) / self.share)
 
+    def among(self, X: Any, columns: np.ndarray) -> MinorityCluster:
+        """The same for all columns of X, of which it knows some: the others say nothing of it.
+
+        They have the probabilities that a density starts from.
+        """
+        assert self.outside is not None  # it was fitted
+        ones = np.asarray(X.sum(axis=0)).ravel() + 0.5
+        everywhere = np.log(ones / (X.shape[0] + 1 - ones))
+
+        def widened(product: IndependentBernoulli) -> IndependentBernoulli:
+            logits = everywhere.copy()
+            logits[columns] = product.logits
+            return IndependentBernoulli(logits)
+
+        return MinorityCluster(self.share, widened(self.inside), widened(self.outside))
+
     def suspects(self, X: Any) -> np.ndarray:
         """The rows most like the cluster, as booleans: a quarter more than it is estimated to have.
 
@@ -168,7 +184,9 @@ def find_minority_cluster(X: Any, seed: int) -> MinorityCluster | None:
     model of the cluster then has rows as long as the others.
 
     Rows that all have nearly as many ones are no messages, but categories or bins, one column for
-    each: groups among these are the table's ordinary ones, and not looked for.
+    each: groups among these are the table's ordinary ones, and not looked for. Nor do columns count
+    that all rows but one have, or none but one, such as those of a vocabulary that is fixed or
+    hashed: they tell no rows apart, but smoothing would make them.
 
     Parameters
     ----------
@@ -190,6 +208,14 @@ def find_minority_cluster(X: Any, seed: int) -> MinorityCluster | None:
     X = sp.csr_matrix(X)  # most values of such a table are zero, however it is stored
     if X.shape[0] > MAX_ROWS:
         X = X[rng.permutation(X.shape[0])[:MAX_ROWS]]
+    ones = np.asarray(X.sum(axis=0)).ravel()
+    columns = np.flatnonzero((ones >= 2) & (ones <= X.shape[0] - 2))
+    cluster = _find_cluster(X[:, columns], rng, seed) if len(columns) else None
+    return None if cluster is None else cluster.among(X, columns)
+
+
+def _find_cluster(X: Any, rng: np.random.RandomState, seed: int) -> MinorityCluster | None:
+    """The cluster of a table whose columns tell rows apart."""
     frequencies = np.asarray(X.mean(axis=0)).ravel()
     n_ones = np.asarray(X.sum(axis=1)).ravel()
     if n_ones.var() < MIN_DISPERSION * (frequencies * (1 - frequencies)).sum():

@@ -131,8 +131,8 @@ class VAEDensityEstimator(
     autoregressive : bool or "auto", default="auto"
         Let each Bernoulli feature depend on those before it too: its logit gains a weighted sum of
         them, as in a fully visible belief network [3]_. The density is better for it where features
-        depend on each other beyond what z says, and seldom worse, since weights are shrunk by what
-        chance would make of them. "auto" does so for complete Bernoulli tables of at most 2000
+        depend on each other beyond what z says, and seldom worse, since Adam shrinks weights by
+        what chance would make of them. "auto" does so for complete Bernoulli tables of at most 2000
         features, unless `n_negative_samples` is a number; True raises a ValueError for others.
     n_prior_components : int, default=1
         Number of Gaussians in the prior of z. 1 is N(0, I); more are a mixture whose weights, means

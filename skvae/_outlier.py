@@ -19,6 +19,9 @@ from ._density import VAEDensityEstimator, own_parameters
 from ._likelihoods import columns_of_fit, has_real_values
 from ._validation import restored_on_error, validate_table
 
+# Columns of a table of real values in which the latent variables are lost by default.
+MAX_NARROW_COLUMNS = 2
+
 
 class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
     """Outlier detector that learns what is normal with a variational autoencoder.
@@ -67,7 +70,8 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
         What the training starts from; see `VAEDensityEstimator`. "auto" is "random" where there are
         columns of real values, and otherwise "factor_analysis", which concerns counts then. With
         real values "factor_analysis" may be better where the training rows hold no outliers, and
-        begins with what these share where they do.
+        begins with what these share where they do. A table of one or two columns starts from it,
+        too: from random weights its latent variables would not find groups, or a ring.
     reg_covar : float, default=1e-3
         Smallest variance of a real value given z, in units of its column's, in (0, 1); that of a
         column that is constant in training is at least 0.001.
@@ -88,9 +92,11 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
         Half of it times the sum of squared weights (not biases) is added to the training loss, in
         nats; a hundred times as much of the weights that give the variances of Gaussian features.
         More of it makes a coarser density, which learns less of what the rows should not hold.
-        "auto" is 0.03 for binary rows, unless `outlier_score="elbo"` says that they hold no
-        outliers to learn, and 0.01 for others. With the score "log_odds" and more than 25 ones in
-        a row, on average, it grows with their number, because the loss does.
+        "auto" is 0.03 for binary rows; if `outlier_score="elbo"` says that they hold no outliers to
+        learn, 25 over their number, but at least 0.01 and at most 0.03. It is 0.0001 for one or two
+        columns of real values, of which the loss is small, and 0.01 for others. With the score
+        "log_odds" and more than 25 ones in a row, on average, it grows with their number, because
+        the loss does.
     batch_size : int or "auto", default=128
         Rows in a training step; the last step of an epoch takes what is left. "auto" takes fewer of
         small tables, see `VAEDensityEstimator`.
@@ -277,14 +283,18 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
             refuse_empty(clean, model.describe())
             search = self.outlier_score != "elbo"
             cluster = self._find_cluster(clean, model) if search else None
+            is_real = has_real_values(model.describe())
+            is_narrow = is_real and clean.shape[1] <= MAX_NARROW_COLUMNS
             alpha = self.alpha
             if alpha == "auto":
-                alpha = 0.03 if search and model.name == "bernoulli" else 0.01
+                alpha = 1e-4 if is_narrow else 0.01
+                if model.name == "bernoulli":
+                    alpha = 0.03 if search else min(0.03, max(0.01, 25 / clean.shape[0]))
                 if cluster is not None:
                     alpha *= max(1.0, float(clean.sum()) / (25 * clean.shape[0]))
-            init, is_real = self.init, has_real_values(model.describe())
+            init = self.init
             if init == "auto":
-                init = "random" if is_real else "factor_analysis"
+                init = "random" if is_real and not is_narrow else "factor_analysis"
             chosen = {"likelihood": likelihood, "alpha": alpha, "init": init}
             usual = clean if cluster is None else clean[~cluster.suspects(clean)]
             density = copy.copy(self.density_) if resume else VAEDensityEstimator()

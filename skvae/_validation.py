@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
+from datetime import date, time, timedelta
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -17,6 +20,9 @@ from sklearn.utils.validation import validate_data
 
 # How values are written that stand for a missing label, of Python, NumPy and pandas.
 MISSING = {"None", "nan", "<NA>", "NaT"}
+
+# Dates and durations of Python and NumPy; those of pandas are dates of Python, too.
+DATES = (date, time, timedelta, np.datetime64, np.timedelta64)
 
 # A lock for each estimator; it cannot be an attribute, because attributes are copied and pickled.
 _FITTING: WeakKeyDictionary[BaseEstimator, threading.RLock] = WeakKeyDictionary()
@@ -76,14 +82,17 @@ def validate_numbers(
     except OverflowError as error:
         raise ValueError(f"X holds a number too large for float64: {error}.") from error
     except TypeError as error:
-        if "NAType" not in str(error):
+        if "NAType" in str(error):
+            raise ValueError(
+                "X holds pandas.NA in a column of Python objects. Write numpy.nan in its place, or "
+                "make it a column of a nullable type, such as Float64."
+            ) from error
+        if "argument must be a string or a" not in str(error):
             raise
-        raise ValueError(
-            "X holds pandas.NA in a column of Python objects. Write numpy.nan in its place, or "
-            "make it a column of a nullable type, such as Float64."
-        ) from error
+        raise TypeError(f"X holds an object that is no number: {error}. Write numbers.") from error
     except ValueError as error:
-        if "could not convert string to float" not in str(error):
+        # The second is how pandas says it of categories beside a column of a nullable type.
+        if not re.search("could not convert string to float|Cannot cast .* to float64", str(error)):
             raise
         raise ValueError(
             f"X holds text{column_of_text(X)}: {error}. Make codes of it, by OrdinalEncoder, or a "
@@ -101,14 +110,31 @@ def column_of_text(X: Any) -> str:
 
 def refuse_dates(X: Any) -> None:
     """Raise a ValueError if X holds dates or durations: as a number a missing one is none."""
-    dtypes = getattr(X, "dtypes", []) if hasattr(X, "columns") else [getattr(X, "dtype", None)]
+    is_frame = hasattr(X, "columns")
+    dtypes = getattr(X, "dtypes", []) if is_frame else [getattr(X, "dtype", None)]
     for dtype in dtypes:
+        dtype = getattr(getattr(dtype, "categories", None), "dtype", dtype)
         is_temporal = getattr(dtype, "is_temporal", bool)  # of polars
         if getattr(dtype, "kind", None) in ("m", "M") or is_temporal():
-            raise ValueError(
-                f"X holds dates or durations ({dtype}). Make numbers of them, such as days since "
-                "a certain one, and NaN where one is missing."
-            )
+            raise dates_refused(dtype)
+    are_objects = [getattr(dtype, "kind", None) == "O" for dtype in dtypes]
+    if is_frame:
+        objects = [X[name] for name in itertools.compress(X.columns, are_objects)]
+    elif isinstance(X, (list, tuple)) or (any(are_objects) and not sp.issparse(X)):
+        objects = [np.array(X, dtype=object).flat]
+    else:
+        objects = []
+    for value in itertools.chain(*objects):
+        if isinstance(value, DATES):
+            raise dates_refused(type(value).__name__)
+
+
+def dates_refused(kind: Any) -> ValueError:
+    """The error that says what to make of dates."""
+    return ValueError(
+        f"X holds dates or durations ({kind}). Make numbers of them, such as days since a certain "
+        "one, and NaN where one is missing."
+    )
 
 
 def validate_table(

@@ -107,7 +107,7 @@ class _OutlierScorer:
         refuse_other_signs(estimator, X)
         if self.metric == "f1":
             flagged = np.asarray(estimator.predict(X)) == -1
-            return float(f1_score(is_outlier, flagged, zero_division=0.0))
+            return float(f1_score(is_outlier, flagged))
         score = {"average_precision": average_precision_score, "roc_auc": roc_auc_score}
         return float(score[self.metric](is_outlier, -estimator.decision_function(X)))
 

@@ -199,7 +199,9 @@ def test_model_of_a_cluster_of_long_rows_has_rows_as_long_as_the_others(long_row
     ones = np.array([X[rows].sum(axis=0).A1 + 1 for rows in (in_cluster, ~in_cluster)])
     ones /= ones.sum(axis=1, keepdims=True)
     tilt = cluster.inside.logits - cluster.outside.logits
-    np.testing.assert_allclose(tilt, np.log(ones[0] / ones[1]), atol=0.1)
+    is_repeated = X.sum(axis=0).A1 >= 2
+    np.testing.assert_allclose(tilt[is_repeated], np.log(ones[0] / ones[1])[is_repeated], atol=0.1)
+    assert (tilt[~is_repeated] == 0).all()
 
 
 @pytest.mark.parametrize("kept", [slice(0, 480), slice(470, 485), slice(360, 600)])
@@ -266,6 +268,23 @@ def test_a_group_of_coded_categories_is_no_cluster(rng, monkeypatch):
 @pytest.mark.parametrize("value", [0.0, 1.0])
 def test_constant_and_tiny_tables_have_no_cluster(shape, value):
     assert find_minority_cluster(np.full(shape, value), seed=0) is None
+
+
+@pytest.mark.parametrize("rows", ["contaminated", "long_rows"])
+def test_columns_that_tell_no_rows_apart_do_not_count(rows, request):
+    X, _ = request.getfixturevalue(rows)
+    n_samples, n_features = X.shape
+    expected = find_minority_cluster(X, seed=0)
+    once = sp.csr_matrix((np.ones(200), (np.arange(200), np.arange(200))), shape=(n_samples, 200))
+    more = [sp.csr_matrix((n_samples, 5000)), once, sp.csr_matrix(np.ones((n_samples, 20)))]
+    cluster = find_minority_cluster(sp.hstack([X, *more], format="csr"), seed=0)
+    assert cluster.share == pytest.approx(expected.share, abs=1e-6)
+    for found, alone in ((cluster.inside, expected.inside), (cluster.outside, expected.outside)):
+        np.testing.assert_allclose(found.logits[:n_features], alone.logits, atol=1e-3)
+    # A word that nobody has used says nothing.
+    np.testing.assert_array_equal(
+        cluster.inside.logits[n_features:], cluster.outside.logits[n_features:]
+    )
 
 
 def test_large_tables_are_looked_at_in_part(contaminated, monkeypatch):

@@ -359,6 +359,34 @@ def test_number_of_draws_is_read_when_values_are_filled_in(real_rows):
         np.testing.assert_allclose(few, filled, atol=4 * X[~np.isnan(X)].std())
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda dates: dates[:, None].tolist(),
+        lambda dates: [[date] for date in dates],
+        lambda dates: dates[:, None].astype(object),
+        lambda dates: [[date - dates[0]] for date in dates],
+        lambda dates: pd.DataFrame({"day": pd.Categorical(dates)}),
+        lambda dates: pd.DataFrame({"day": pd.Series(dates).dt.date}),
+        lambda dates: pd.DataFrame({"day": dates}, dtype=object),
+    ],
+)
+def test_dates_as_objects_and_categories_are_refused(make):
+    dates = np.array(["2020-01-01", "2021-06-01", "NaT"] * 20, dtype="datetime64[ns]")
+    with pytest.raises(ValueError, match="dates or durations.*Make numbers of them"):
+        VAEImputer(max_iter=1).fit(make(dates.astype("datetime64[us]")))
+
+
+def test_objects_and_categories_that_are_no_numbers_are_named():
+    days = pd.DataFrame({"day": pd.period_range("2020", periods=40)})
+    with pytest.raises(TypeError, match="no number: .*Period.* Write numbers"):
+        VAEImputer(max_iter=1).fit(days)
+    n = pd.Series(range(40), dtype="Int64")
+    frame = pd.DataFrame({"n": n, "kind": pd.Categorical(["x", "y"] * 20)})
+    with pytest.raises(ValueError, match="text in column 'kind'.*OrdinalEncoder"):
+        VAEImputer(max_iter=1).fit(frame)
+
+
 def test_dates_whose_missing_ones_have_a_number_are_refused():
     dates = np.array(["2020-01-01", "2021-06-01", "NaT"] * 20, dtype="datetime64[ns]")
     frame = pd.DataFrame({"size": np.arange(60.0), "day": dates})

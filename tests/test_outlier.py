@@ -22,7 +22,7 @@ DETECTOR = {
     "batch_size": 128,
     "early_stopping": False,
 }
-# The same of binary rows that may hold outliers.
+# The same of binary rows.
 COARSER = DETECTOR | {"alpha": 0.03}
 QUICK = {"max_iter": 3, "random_state": 0}
 
@@ -151,8 +151,43 @@ def test_elbo_scores_are_those_of_a_density_of_all_rows(binary_rows):
     detector.fit(binary_rows)
     scores = detector.score_samples(binary_rows)
     np.testing.assert_array_equal(detector.density_.score_samples(binary_rows), scores)
-    alone = VAEDensityEstimator(**DETECTOR, n_importance_samples=3, **QUICK).fit(binary_rows)
-    np.testing.assert_array_equal(alone.score_samples(binary_rows), scores)
+    alone = VAEDensityEstimator(**COARSER, n_importance_samples=3, **QUICK)
+    np.testing.assert_array_equal(alone.fit(binary_rows).score_samples(binary_rows), scores)
+
+
+def ring(n, rng):
+    angle = rng.uniform(0, 2 * np.pi, n)
+    return 3 * np.c_[np.cos(angle), np.sin(angle)] + 0.15 * rng.normal(size=(n, 2))
+
+
+def blobs(n, rng):
+    centres = np.array([[-4, -4], [4, 4], [-4, 4], [4, -4]])
+    return centres[rng.randint(4, size=n)] + 0.4 * rng.normal(size=(n, 2))
+
+
+def two_groups(n, rng):
+    return rng.choice([-3, 3], (n, 1)) + 0.3 * rng.normal(size=(n, 1))
+
+
+@pytest.mark.parametrize("outlier_score", ["auto", "elbo"])
+@pytest.mark.parametrize("draw", [ring, blobs, two_groups])
+def test_what_lies_between_normal_rows_is_found_in_a_plane_and_on_a_line(draw, outlier_score):
+    rng = np.random.RandomState(0)
+    normal = draw(600, rng)
+    between = rng.uniform(-1.5, 1.5, (30, normal.shape[1]))
+    train = normal if outlier_score == "elbo" else np.concatenate([normal, between])
+    detector = VAEOutlierDetector(outlier_score=outlier_score, random_state=0).fit(train)
+    X = np.concatenate([draw(300, rng), between])
+    assert roc_auc_score(np.arange(330) >= 300, -detector.score_samples(X)) > 0.95
+
+
+def test_init_and_alpha_of_few_columns_give_way_to_others():
+    X = np.random.RandomState(0).normal(size=(60, 3))
+    for n_columns, init, alpha in ((1, "factor_analysis", 1e-4), (3, "random", 0.01)):
+        density = VAEOutlierDetector(**QUICK).fit(X[:, :n_columns]).density_
+        assert (density.init, density.alpha) == (init, alpha)
+    detector = VAEOutlierDetector(init="random", alpha=0.02, **QUICK).fit(X[:, :1])
+    assert (detector.density_.init, detector.density_.alpha) == ("random", 0.02)
 
 
 @pytest.mark.parametrize(
@@ -160,16 +195,21 @@ def test_elbo_scores_are_those_of_a_density_of_all_rows(binary_rows):
     [
         ({}, 0.03),
         ({"outlier_score": "log_odds"}, 0.03),
-        ({"outlier_score": "elbo"}, 0.01),
+        ({"outlier_score": "elbo"}, 0.03),
         ({"likelihood": "poisson"}, 0.01),
         ({"alpha": 0.2}, 0.2),
         ({"alpha": 0}, 0),
     ],
 )
-def test_density_of_binary_rows_that_may_hold_outliers_is_coarser(
-    parameters, expected, contaminated
-):
+def test_density_of_binary_rows_is_coarser(parameters, expected, contaminated):
     detector = VAEOutlierDetector(**QUICK, **parameters).fit(contaminated)
+    assert detector.density_.alpha == expected
+
+
+@pytest.mark.parametrize(("n_rows", "expected"), [(500, 0.03), (1250, 0.02), (5000, 0.01)])
+def test_density_of_few_normal_binary_rows_is_coarser(n_rows, expected, binary_rows):
+    X = np.resize(binary_rows, (n_rows, binary_rows.shape[1]))
+    detector = VAEOutlierDetector(max_iter=1, outlier_score="elbo").fit(X)
     assert detector.density_.alpha == expected
 
 

@@ -12,13 +12,18 @@ MAX_ELEMENTS = 2**21
 # Largest number of rows that are ever written out, or decoded, at once.
 MAX_ROWS = 512
 
+# However many features they have, so many are: weights are read once for all of them, and take more
+# memory.
+MIN_ROWS = 16
+
 
 def rows_per_block(n_features: int, row_size: int = 1) -> int:
     """How many rows to score at once, so that no temporary grows with the table.
 
     `row_size` is what a row takes beside its features, such as a value for each draw.
     """
-    return max(1, min(MAX_ROWS, MAX_ELEMENTS // max(n_features, row_size)))
+    by_features = max(MIN_ROWS, MAX_ELEMENTS // n_features)
+    return min(MAX_ROWS, by_features, max(1, MAX_ELEMENTS // row_size))
 
 
 def blocks(X: Table, n_rows: int) -> Iterator[Table]:

@@ -58,8 +58,6 @@ def start_from_factors(
     # Half as much again as the least, so that there is a gradient.
     min_variance = 1.5 * torch.cat([part.min_variance for part in linear])
     factors = factor_analysis(values[known], n_factors, min_variance)
-    if factors.loadings.shape[1] == 0:
-        return False
     if is_sample:
         # What happens to be one value in the sample is not known to be constant.
         least, largest = values.nan_to_num(math.inf).amin(0), values.nan_to_num(-math.inf).amax(0)

@@ -238,6 +238,13 @@ def test_density_of_counts_is_found_from_a_linear_model_of_their_logarithms(
     assert random < linear - gain
 
 
+@pytest.mark.parametrize("level", [10_000, 100_000])
+def test_counts_that_hardly_vary_start_from_their_means(level):
+    X = level + np.random.RandomState(0).randint(1, 29, (300, 3)).astype(float)
+    density = VAEDensityEstimator(likelihood="poisson", random_state=0).fit(X)
+    assert density.score(X) > poisson.logpmf(X, X.mean(axis=0)).sum(axis=1).mean() - 0.1
+
+
 @pytest.mark.parametrize("likelihood", ["poisson", "negative_binomial", "multinomial"])
 def test_counts_that_hardly_vary_are_not_magnified(likelihood):
     X = 20_240_100 + np.random.RandomState(0).randint(1, 29, (300, 3)).astype(float)
