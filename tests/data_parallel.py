@@ -66,7 +66,8 @@ def table(case):
 def arguments(case, rows):
     """What `fit` is given of some of the rows."""
     if case == "validation":
-        return {"X": rows[10:], "X_val": rows[:10]}
+        n_val = 10 if rows.shape[0] == N_FIRST else 3
+        return {"X": rows[n_val:], "X_val": rows[:n_val]}
     if case == "blocks" and rows.shape[0] == N_FIRST:
         return {"X": [rows[:60], rows[60:]]}
     return {"X": rows}
@@ -164,6 +165,7 @@ def main(folder):
         "sample": outcome(lambda: fit("", n_negative_samples=3)),
         "parameter": outcome(lambda: fit("", n_components=2 + rank)),
         "hold out": outcome(lambda: fit("", early_stopping=True)),
+        "X_val": outcome(lambda: fit("" if rank else "validation")),
         "names": outcome(lambda: fit_names(("abc", "acb")[rank])),
         "no names": outcome(lambda: fit_names(("abc", None)[rank])),
         "diverged": outcome(lambda: fit("", learning_rate_init=1e300, solver="sgd")),

@@ -70,6 +70,7 @@ def test_all_processes_refuse_what_one_cannot_do(found):
         assert "several processes train together" in rank["errors"]["sample"]
         assert "because the parameter n_components differs: " in rank["errors"]["parameter"]
         assert "X_val" in rank["errors"]["hold out"]
+        assert "because whether there is X_val differs: " in rank["errors"]["X_val"]
         assert "because the name of feature 1 differs: " in rank["errors"]["names"]
         assert "because the name of feature 0 differs: " in rank["errors"]["no names"]
         assert "not finite in epoch" in rank["errors"]["diverged"]

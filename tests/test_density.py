@@ -9,7 +9,7 @@ from scipy.stats import multivariate_normal, norm
 from sklearn.compose import make_column_selector
 from sklearn.model_selection import GridSearchCV
 
-from skvae import VAEDensityEstimator, VAEImputer, VAEOutlierDetector
+from skvae import VAEDensityEstimator, VAEImputer, VAEOutlierDetector, _density
 from skvae._torch import model
 from skvae._torch.density_model import DensityModel
 from skvae._torch.loop import Training
@@ -149,8 +149,15 @@ def test_validation_rows_are_checked(binary_rows):
         density.fit(binary_rows, X_val=binary_rows[:, :4])
 
 
-@pytest.mark.parametrize(("n_rows", "n_validated"), [(49, 0), (50, 5)])
-def test_early_stopping_is_automatic_from_50_rows(n_rows, n_validated, binary_rows, monkeypatch):
+@pytest.mark.parametrize(
+    ("n_rows", "max_values", "n_validated"),
+    [(49, 10**7, 0), (50, 10**7, 5), (1500, 960, 120), (1500, 8, 100)],
+)
+def test_early_stopping_is_automatic_from_50_rows(
+    n_rows, max_values, n_validated, binary_rows, monkeypatch
+):
+    monkeypatch.setattr(_density, "MAX_VALUES_HELD_OUT", max_values)
+    binary_rows = np.resize(binary_rows, (n_rows, 8))
     seen = []
     make_validation_losses = DensityModel.make_validation_losses
 
@@ -159,10 +166,10 @@ def test_early_stopping_is_automatic_from_50_rows(n_rows, n_validated, binary_ro
         return lambda: seen.append(len(X)) or losses()
 
     monkeypatch.setattr(DensityModel, "make_validation_losses", make)
-    density = VAEDensityEstimator(**QUICK).fit(binary_rows[:n_rows])
+    density = VAEDensityEstimator(**QUICK).fit(binary_rows)
     assert len(density.validation_loss_curve_) == len(seen) == (3 if n_validated else 0)
     assert set(seen) <= {n_validated}
-    density.set_params(early_stopping=False).fit(binary_rows[:n_rows])
+    density.set_params(early_stopping=False).fit(binary_rows)
     assert density.validation_loss_curve_ == []
 
 

@@ -95,6 +95,10 @@ def test_scales_are_not_above_the_standard_deviation_and_follow_no_far_value():
     assert (scale[:4] <= deviation[:4]).all()
     assert location[3] == rare.mean()
     assert scale[4] == pytest.approx(math.sqrt(1e-3))
+    _, scale = standardised_by(ContaminatedGaussian(), 1e-3 * X[:, [1]] + 1e4 * (X[:, [1]] == 1e6))
+    assert scale[0] == pytest.approx(near * 1e-3, rel=0.03)
+    hidden = np.where(X[:, [1]] == 1e6, 1e6, 1e-3 * X[:, [1]])
+    assert standardised_by(ContaminatedGaussian(), hidden)[1] == pytest.approx(1e-6 * hidden.std())
 
 
 @AS_TABLE
