@@ -538,7 +538,11 @@ class VAEDensityEstimator(
         return self._model.score_samples(X, self._scoring_options(**changes))
 
     def _scoring_options(
-        self, *, n_importance_samples: int | None = None, device: str | None = None
+        self,
+        *,
+        n_importance_samples: int | None = None,
+        device: str | None = None,
+        lowers_spikes: bool = False,
     ) -> ScoringOptions:
         """How rows are scored, with what a wrapper says in the place of the density's own."""
         from ._torch.density_model import ScoringOptions
@@ -552,7 +556,8 @@ class VAEDensityEstimator(
             n_steps = N_REFINEMENT_STEPS if n_draws >= least else 0
             refines_gaps = n_components <= MAX_COMPONENTS_TO_REFINE_GAPS
             n_gap_steps = N_GAP_REFINEMENT_STEPS if refines_gaps else n_steps
-        return ScoringOptions(n_draws, n_steps, n_gap_steps, device or self.device)
+        device = device or self.device
+        return ScoringOptions(n_draws, n_steps, n_gap_steps, device, lowers_spikes)
 
     def score(self, X, y=None):
         """Mean of `score_samples` over the rows, for cross-validation.

@@ -158,7 +158,9 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
 
     A missing value is left out of a row's density, and so is the unit that a real value would bring
     into it. A detector compares rows, so its score has the scale of the column in the place of a
-    missing real value: which rows are outliers does not depend on units.
+    missing real value: which rows are outliers does not depend on units. Nor is a value more normal
+    for the height of a spike (see `likelihood`), which says how narrow that is taken to be: in nats
+    above a slab's, the score has half of it.
 
     References
     ----------
@@ -344,7 +346,7 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
         -------
         scores : ndarray of shape (n_samples,)
             Nats; higher is more normal. With "elbo" the same as ``density_.score_samples(X)`` for
-            complete rows, see Notes; with "log_odds" the log-odds of a normal row.
+            complete rows without spikes, see Notes; with "log_odds" the log-odds of a normal row.
 
         Raises
         ------
@@ -362,7 +364,8 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
 
     def _score_samples(self, X: Any) -> np.ndarray:
         self._check(X)
-        scores = self.density_._score_samples(X, device=self.device) - self._units_of_missing(X)
+        scores = self.density_._score_samples(X, device=self.device, lowers_spikes=True)
+        scores -= self._units_of_missing(X)
         if self._cluster is not None:
             scores += self._cluster.prior_log_odds - self._cluster.inside.log_prob(X)
         return scores
@@ -467,7 +470,9 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
         """
         X = self._validate(X)
         self._check(X)
-        explanation = self.density_._feature_contributions(X, device=self.device)
+        explanation = self.density_._feature_contributions(
+            X, device=self.device, lowers_spikes=True
+        )
         explanation.baseline -= self._units_of_missing(X)
         if self._cluster is not None:
             inside = self._cluster.inside

@@ -181,6 +181,45 @@ def test_what_lies_between_normal_rows_is_found_in_a_plane_and_on_a_line(draw, o
     assert roc_auc_score(np.arange(330) >= 300, -detector.score_samples(X)) > 0.95
 
 
+def dry_or_wet(n_rows, rng):
+    """Six gauges: it rains on all of them, or on none."""
+    return np.abs(rng.normal(size=(n_rows, 6))) * (rng.uniform(size=(n_rows, 1)) < 0.4)
+
+
+def test_a_detector_does_not_count_spikes():
+    rng = np.random.RandomState(0)
+    odd = np.abs(rng.normal(size=(50, 6))) * (rng.uniform(size=(50, 6)) < 0.4)
+    X = np.concatenate([dry_or_wet(950, rng), odd])
+    is_odd = np.arange(1000) >= 950
+    detector = VAEOutlierDetector(random_state=0).fit(X)
+    by_score, by_density = (
+        roc_auc_score(is_odd, -model.score_samples(X)) for model in (detector, detector.density_)
+    )
+    assert by_score > by_density + 0.02
+    # A value next to the spike is no more normal for that.
+    near = np.where(X == 0, 1e-9, X)
+    np.testing.assert_allclose(detector.score_samples(near), detector.score_samples(X), atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["dense", "sparse", "with gaps", "mixed", "mixed and sparse"])
+def test_contributions_with_spikes_add_up_to_the_score(kind):
+    rng = np.random.RandomState(0)
+    X = dry_or_wet(200, rng)
+    X[:, 5] += 3  # a spike that is not 0
+    if "mixed" in kind:
+        X = np.c_[rng.normal(size=(200, 2)), X, rng.poisson(3, size=200)]
+    if kind == "with gaps":
+        X[::3, :2] = np.nan
+    detector = VAEOutlierDetector(**QUICK).fit(X)
+    rows = sp.csr_matrix(X) if "sparse" in kind else X
+    scores = detector.score_samples(rows)
+    found = detector.feature_contributions(rows)
+    total = found.baseline + np.ravel(found.contributions.sum(axis=1)) + found.latent
+    np.testing.assert_allclose(total, scores, rtol=1e-9)
+    np.testing.assert_allclose(scores, detector.score_samples(X), rtol=1e-12)
+    assert (scores < detector.density_.score_samples(rows) - 0.5).any()
+
+
 def test_init_and_alpha_of_few_columns_give_way_to_others():
     X = np.random.RandomState(0).normal(size=(60, 3))
     for n_columns, init, alpha in ((1, "factor_analysis", 1e-4), (3, "random", 0.01)):

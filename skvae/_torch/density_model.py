@@ -49,6 +49,8 @@ class ScoringOptions:
     # Steps for rows with missing values, at least as many.
     n_gap_refinement_steps: int = 0
     device: str = "cpu"
+    # Lower spikes, for a detector: see `Likelihood.spike_heights`.
+    lowers_spikes: bool = False
 
     @property
     def importance_weighted(self) -> bool:
@@ -271,14 +273,12 @@ class DensityModel(Model):
 
         def bound(rows: Table) -> Tensor:
             x, q = self._posterior(rows, network, options)
-            return log_density(
-                network,
-                self.likelihood,
-                x,
-                q,
-                noise,
-                importance_weighted=options.importance_weighted,
+            weighted = options.importance_weighted
+            scores = log_density(
+                network, self.likelihood, x, q, noise, importance_weighted=weighted
             )
+            heights = self.likelihood.spike_heights(x) if options.lowers_spikes else None
+            return scores if heights is None else scores - heights.sum(-1)
 
         return finite(self._by_blocks(bound, X, self._row_size(noise, options)), X)
 
@@ -317,6 +317,13 @@ class DensityModel(Model):
                 importance_weighted=options.importance_weighted,
             )
             latent = bound - baseline - sum_entries(entries, x)
+            heights = likelihood.spike_heights(x) if options.lowers_spikes else None
+            if heights is not None:
+                entries = entries - heights
+                heights_at_zero = likelihood.spike_heights(at_zero)
+                if at_zero is not x and heights_at_zero is not None:
+                    entries = entries + heights_at_zero
+                    baseline = baseline - heights_at_zero.sum(-1)
             if written_out:
                 stored = csr_batch(rows).to(entries.device)
                 entries = entries[stored.rows, stored.columns]

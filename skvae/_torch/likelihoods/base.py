@@ -309,6 +309,13 @@ class Likelihood(ABC):
         """What -log p(x|z) of each row owes to the units of its values, (n_rows,)."""
         return torch.zeros(len(x))
 
+    def spike_heights(self, x: Batch) -> Tensor | None:
+        """By how much to lower the log-density of values that a spike makes too high for a score.
+
+        (n_rows, n_features) of a dense batch, 0 where there is none; None: nowhere.
+        """
+        return None
+
     def log_prob(self, outputs: Sequence[Tensor], x: Batch) -> Tensor:
         """Log p(x|z) of each row, (..., n_rows)."""
         baseline, entries = self.terms(outputs, x)

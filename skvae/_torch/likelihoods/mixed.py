@@ -142,6 +142,13 @@ class Mixed(Likelihood):
             [part.log_units(part_x).to(part_x) for part, part_x in self._split(x)]
         ).sum(0)
 
+    def spike_heights(self, x: Batch) -> Tensor | None:
+        heights = [(part.spike_heights(part_x), part_x) for part, part_x in self._split(x)]
+        if all(height is None for height, _ in heights):
+            return None
+        columns = [torch.zeros_like(part_x) if h is None else h for h, part_x in heights]
+        return torch.cat(columns, -1)[..., self.order]
+
     def mean(self, outputs: Sequence[Tensor]) -> Tensor:
         means = [
             part.mean(part_outputs)

@@ -59,6 +59,10 @@ class SpikeAndSlab(ContaminatedGaussian):
     So two values have the probabilities of a binary column, but for what the density of each is at
     the other one, exp(-6) of that at its own.
 
+    How high the spike is says how narrow it is taken to be, and not how usual its value is. A
+    detector would hold that against every other value, and count spikes. In its scores the spike is
+    as high as one whose standard deviation is the geometric mean of its own and the slab's scale.
+
     Location and scale are those of the other values, as a contaminated Gaussian has them of all; a
     scale is at least the `MIN_SLAB_SCALE`-fold of the standard deviation of all values. That, too,
     does not follow the ends.
@@ -111,6 +115,14 @@ class SpikeAndSlab(ContaminatedGaussian):
         own = torch.logaddexp(F.logsigmoid(outputs[2]) + spike, F.logsigmoid(-outputs[2]) + slab)
         other = torch.logaddexp(share.log() + spike, torch.log1p(-share) + wide)
         return torch.logaddexp(math.log1p(-self.share) + own, math.log(self.share) + other)
+
+    def spike_heights(self, x: Batch) -> Tensor:
+        assert isinstance(x, Tensor)  # a prepared batch is dense
+        variance = self.min_variance_.to(x)
+        distance = x - ((self.spike_ - self.location_) / self.scale_).to(x)
+        # From the spike's variance to the geometric mean of that and the slab's, 1, if it is more.
+        heights = -variance.log().clamp(max=0) / 4
+        return filled(heights * (-(distance**2) / (2 * variance)).exp())
 
     def mean(self, outputs: Sequence[Tensor]) -> Tensor:
         own = torch.sigmoid(outputs[2])

@@ -113,6 +113,23 @@ class TestSpikeAndSlab(LikelihoodTests):
         most = -X.shape[1] * math.log(SHARE)
         assert at_start - log_prob(likelihood, outputs, row) <= most + 1e-9
 
+    def test_scores_take_the_spike_for_half_as_narrow_on_a_logarithmic_scale(self, X):
+        likelihood, _ = fitted(SpikeAndSlab(), X)
+        width, scale = spike_width(likelihood).numpy(), likelihood.scale_.numpy()
+        spike = likelihood.spike_.numpy()
+        rows = spike + width * np.array([[0.0], [1.0], [50.0]])
+        rows = np.r_[rows, np.full((1, len(spike)), np.nan)]
+        x = likelihood.prepare(torch.from_numpy(rows), torch.float64)
+        heights = likelihood.spike_heights(x).numpy()
+        wider = np.sqrt(width * scale)
+        lowered = scipy.stats.norm.logpdf(0, 0, width) - scipy.stats.norm.logpdf(0, 0, wider)
+        assert (lowered[:3] > 1).all()
+        lowered = lowered.clip(min=0)  # of two values the spike is as wide as the other one
+        np.testing.assert_allclose(heights[0], lowered, rtol=1e-9)
+        np.testing.assert_allclose(heights[1], lowered * math.exp(-0.5), rtol=1e-6)
+        assert np.abs(heights[2:, :3]).max() < 1e-100
+        assert (heights[3] == 0).all()
+
     def test_draws_the_spike_itself(self, X):
         likelihood, biases = fitted(SpikeAndSlab(), X)
         outputs = [output.expand(20_000, -1) for output in random_outputs(biases, 1)]
