@@ -204,17 +204,16 @@ def find_minority_cluster(X: Any, seed: int) -> MinorityCluster | None:
     predictive sample reuse method with applications", Journal of the American Statistical
     Association 70(350), 1975.
     """
-    rng = np.random.RandomState(seed)
     X = sp.csr_matrix(X)  # most values of such a table are zero, however it is stored
     if X.shape[0] > MAX_ROWS:
-        X = X[rng.permutation(X.shape[0])[:MAX_ROWS]]
+        X = X[np.random.RandomState(seed).permutation(X.shape[0])[:MAX_ROWS]]
     ones = np.asarray(X.sum(axis=0)).ravel()
     columns = np.flatnonzero((ones >= 2) & (ones <= X.shape[0] - 2))
-    cluster = _find_cluster(X[:, columns], rng, seed) if len(columns) else None
+    cluster = _find_cluster(X[:, columns], seed) if len(columns) else None
     return None if cluster is None else cluster.among(X, columns)
 
 
-def _find_cluster(X: Any, rng: np.random.RandomState, seed: int) -> MinorityCluster | None:
+def _find_cluster(X: Any, seed: int) -> MinorityCluster | None:
     """The cluster of a table whose columns tell rows apart."""
     frequencies = np.asarray(X.mean(axis=0)).ravel()
     n_ones = np.asarray(X.sum(axis=1)).ravel()
@@ -225,6 +224,7 @@ def _find_cluster(X: Any, rng: np.random.RandomState, seed: int) -> MinorityClus
     if clear.any():
         return _find_smaller_kind(list(itertools.compress(divisions, clear)), X)
     kind = _find_tight_kind(divisions[np.argmax(gains)], X)
+    rng = np.random.RandomState(seed)
     group = _choose(_find_group(_fit_products(X, 1.0, rng), X, MIN_GAIN), kind)
     if group is None:
         group = _choose(_find_group(_fit_products(X, 0.5, rng), X, MIN_GAIN_OF_SMALLER), None)

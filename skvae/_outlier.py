@@ -19,7 +19,8 @@ from ._density import VAEDensityEstimator, own_parameters
 from ._likelihoods import columns_of_fit, has_real_values
 from ._validation import restored_on_error, validate_table
 
-# Columns of a table of real values in which the latent variables are lost by default.
+# So few columns of real values gain latent variables too little: from random weights that decay as
+# fast as others they are lost.
 MAX_NARROW_COLUMNS = 2
 
 
@@ -287,16 +288,14 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
             cluster = self._find_cluster(clean, model) if search else None
             is_real = has_real_values(model.describe())
             is_narrow = is_real and clean.shape[1] <= MAX_NARROW_COLUMNS
+            init = self.init
+            if init == "auto":
+                init = "random" if is_real and not is_narrow else "factor_analysis"
             alpha = self.alpha
             if alpha == "auto":
                 alpha = 1e-4 if is_narrow else 0.01
                 if model.name == "bernoulli":
-                    alpha = 0.03 if search else min(0.03, max(0.01, 25 / clean.shape[0]))
-                if cluster is not None:
-                    alpha *= max(1.0, float(clean.sum()) / (25 * clean.shape[0]))
-            init = self.init
-            if init == "auto":
-                init = "random" if is_real and not is_narrow else "factor_analysis"
+                    alpha = self._alpha_of_binary_rows(clean, cluster)
             chosen = {"likelihood": likelihood, "alpha": alpha, "init": init}
             usual = clean if cluster is None else clean[~cluster.suspects(clean)]
             density = copy.copy(self.density_) if resume else VAEDensityEstimator()
@@ -314,6 +313,13 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
             else:
                 self.offset_ = threshold(self._score_samples(clean), self.contamination)
         return self
+
+    def _alpha_of_binary_rows(self, X: Any, cluster: MinorityCluster | None) -> float:
+        """What alpha="auto" is for binary rows, of which the cluster is not to be learned."""
+        n_rows = X.shape[0]
+        if self.outlier_score == "elbo":
+            return min(0.03, max(0.01, 25 / n_rows))
+        return 0.03 if cluster is None else 0.03 * max(1.0, float(X.sum()) / (25 * n_rows))
 
     def _find_cluster(self, X: Any, model: Any) -> MinorityCluster | None:
         """The cluster that "log_odds" needs; None means the score "elbo"."""

@@ -267,7 +267,7 @@ class DensityModel(Model):
 
     @plain_modes()
     def score_samples(self, X: Table, options: ScoringOptions) -> np.ndarray:
-        """Bound on log p(x) of each row, in nats."""
+        """Bound on log p(x) of each row, in nats; spikes lowered if that is asked for."""
         self.check(X)
         network, noise = self.scorer(options.device), self._noise(options.n_importance_samples)
 
@@ -277,7 +277,7 @@ class DensityModel(Model):
             scores = log_density(
                 network, self.likelihood, x, q, noise, importance_weighted=weighted
             )
-            heights = self.likelihood.spike_heights(x) if options.lowers_spikes else None
+            heights = self._spike_heights(x, options)
             return scores if heights is None else scores - heights.sum(-1)
 
         return finite(self._by_blocks(bound, X, self._row_size(noise, options)), X)
@@ -317,13 +317,13 @@ class DensityModel(Model):
                 importance_weighted=options.importance_weighted,
             )
             latent = bound - baseline - sum_entries(entries, x)
-            heights = likelihood.spike_heights(x) if options.lowers_spikes else None
+            heights = self._spike_heights(x, options)
             if heights is not None:
+                if written_out:
+                    of_zeros = self._spike_heights(at_zero, options)
+                    assert of_zeros is not None
+                    baseline, heights = baseline - of_zeros.sum(-1), heights - of_zeros
                 entries = entries - heights
-                heights_at_zero = likelihood.spike_heights(at_zero)
-                if at_zero is not x and heights_at_zero is not None:
-                    entries = entries + heights_at_zero
-                    baseline = baseline - heights_at_zero.sum(-1)
             if written_out:
                 stored = csr_batch(rows).to(entries.device)
                 entries = entries[stored.rows, stored.columns]
@@ -407,6 +407,10 @@ class DensityModel(Model):
 
         drawn = [draw(z) for z in blocks(Z.numpy(), rows_per_block(self.network.n_features))]
         return sp.vstack(drawn, format="csr") if sparse else np.concatenate(drawn)
+
+    def _spike_heights(self, x: Batch, options: ScoringOptions) -> Tensor | None:
+        """What scores of values are to be lowered by; None: nothing."""
+        return self.likelihood.spike_heights(x) if options.lowers_spikes else None
 
     def _prepare(self, rows: Table, network: VAE) -> Batch:
         weight = network.mean.weight
