@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.special import log_expit, logsumexp, softmax
+from scipy.special import log_expit
 from sklearn.utils import gen_batches
 from sklearn.utils.extmath import safe_sparse_dot
 
+# Mixtures of each sort, from random starts, and the components of one of products.
+N_STARTS = 20
 N_COMPONENTS = 6
-N_STARTS = 10
 MAX_ITER = 200
 
 # Gain in the mean log-likelihood of a row, in nats, below which a start has converged.
@@ -35,21 +36,26 @@ ROWS_AT_A_TIME = 1000
 ONES_AT_A_TIME = 200_000
 
 # How much likelier, in nats, a one in the cluster must be there than elsewhere, on average: half as
-# likely again, and twice as likely in a mixture that is smoothed half as much, by which the topics
-# of ham are components too.
+# likely again.
 MIN_GAIN = math.log(1.5)
-MIN_GAIN_OF_SMALLER = math.log(2)
 
 # How many times the gain of a kind must be what its ones are harder to predict than those of the
 # other rows, in nats.
 MIN_GAIN_OF_DIVERSITY = 1.5
 
+# Share of the mixtures of a sort that must show a cluster, and share of those that have a row in it
+# which must have it there.
+MIN_SHARE_OF_MIXTURES = 0.2
+MIN_SHARE_OF_VOTES = 1 / 3
+
+# Share of a kind that a group must hold to be the same cluster.
+MIN_SHARE_HELD = 0.5
+
 # How much likelier, in nats, a row must be on average by two kinds of rows than by one, for a
 # cluster of long rows: so much that hardly any is of both.
 MIN_DIVISION = 8.0
 
-# Of so many divisions those with this share of the largest such gain, or more, are as good.
-N_DIVISIONS = 20
+# Divisions with this share of the largest such gain, or more, are as good.
 ALIKE_DIVISION = 0.97
 
 # A cluster's ones are taken for so many more that fall like all others, until its own say more.
@@ -164,24 +170,26 @@ class MinorityCluster:
 def find_minority_cluster(X: Any, seed: int) -> MinorityCluster | None:
     """Find the tight minority cluster of a binary table, or None where there is none.
 
-    Two mixtures are fitted to at most `MAX_ROWS` rows by expectation maximisation from random
-    starts, of which the likeliest is kept: of `N_COMPONENTS` Bernoulli products, smoothed by
-    Laplace's rule, which empties those that are not needed; and of two distributions over the
-    features, given the number of ones of a row, which tell two kinds of rows apart by what their
-    ones are. The cluster is the group of components, with less than half of the rows but not very
-    few, whose ones gain most by a distribution over the features of their own, for their number: a
-    group of products, unless a kind gains clearly more. The length of a row plays no part in it:
-    long messages are a component too, but their words are those of the short ones. There is no
-    cluster where a one is not, on average, half as likely again in it as elsewhere; nor where the
-    best group of products is one of several much alike, such as the topics of a corpus, which hold
-    half of the rows together. Then a mixture of products is tried that is smoothed half as much and
-    so has smaller components, in whose cluster a one must be twice as likely.
+    Mixtures of two sorts are fitted to at most `MAX_ROWS` rows by expectation maximisation from
+    random starts: of `N_COMPONENTS` Bernoulli products, smoothed by Laplace's rule, which empties
+    those that are not needed; and of two distributions over the features, given the number of ones
+    of a row, which tell two kinds of rows apart by what their ones are. In each one the cluster is
+    the group of components, or the smaller kind, with less than half of the rows but not very few,
+    whose ones gain most by a distribution over the features of their own, for their number. The
+    length of a row plays no part in it: long messages are a component too, but their words are
+    those of the short ones. There is no cluster where a one is not, on average, half as likely
+    again in it as elsewhere; nor where the group is one of several much alike, such as the topics
+    of a corpus, which hold half of the rows together.
+
+    To the likelihood there are many mixtures that are nearly as good. So those of a sort have a
+    vote each, and the rows on which many of them agree are the cluster: of the sort for which there
+    is more evidence.
 
     Products would part long rows, as e-mails are, by their length. Of these, which are looked for
     first, the smaller one of two kinds is the cluster. Rows are long where there is hardly a doubt
-    of which kind each one is. Where several starts are about as likely, the one with the smallest
-    cluster counts: long rows can be divided in more than one way, and what is sought is rare. The
-    model of the cluster then has rows as long as the others.
+    of which kind each one is. Where several divisions are about as likely, the one with the
+    smallest cluster counts: long rows can be divided in more than one way, and what is sought is
+    rare. The model of the cluster then has rows as long as the others.
 
     Rows that all have nearly as many ones are no messages, but categories or bins, one column for
     each: groups among these are the table's ordinary ones, and not looked for. Nor do columns count
@@ -202,7 +210,9 @@ def find_minority_cluster(X: Any, seed: int) -> MinorityCluster | None:
     Mitchell, "Text classification from labeled and unlabeled documents using EM", Machine Learning
     39, 2000 (of distributions over words). Prediction of each one by the others: S. Geisser, "The
     predictive sample reuse method with applications", Journal of the American Statistical
-    Association 70(350), 1975.
+    Association 70(350), 1975. The votes: A. L. N. Fred and A. K. Jain, "Combining multiple
+    clusterings using evidence accumulation", IEEE Transactions on Pattern Analysis and Machine
+    Intelligence 27(6), 2005.
     """
     X = sp.csr_matrix(X)  # most values of such a table are zero, however it is stored
     if X.shape[0] > MAX_ROWS:
@@ -223,51 +233,73 @@ def _find_cluster(X: Any, seed: int) -> MinorityCluster | None:
     clear = gains >= max(MIN_DIVISION, ALIKE_DIVISION * gains.max())
     if clear.any():
         return _find_smaller_kind(list(itertools.compress(divisions, clear)), X)
-    kind = _find_tight_kind(divisions[np.argmax(gains)], X)
     rng = np.random.RandomState(seed)
-    group = _choose(_find_group(_fit_products(X, 1.0, rng), X, MIN_GAIN), kind)
-    if group is None:
-        group = _choose(_find_group(_fit_products(X, 0.5, rng), X, MIN_GAIN_OF_SMALLER), None)
-    return None if group is None else MinorityCluster.fit(X, group.memberships)
+    starts = (_fit_mixture(X, N_COMPONENTS, rng) for _ in range(N_STARTS))
+    found = [groups for groups in (_tight_components(start, X) for start in starts) if groups]
+    clusters = [memberships for memberships, is_topic in found if not is_topic]
+    if len(clusters) < len(found) / 2:
+        return None  # the topics of a corpus
+    enough = len(clusters) >= MIN_SHARE_OF_MIXTURES * N_STARTS
+    group = _agreed(clusters, X) if enough else None
+    chosen = _choose(group, _find_tight_kind(divisions, int(np.argmax(gains)), X))
+    return None if chosen is None else MinorityCluster.fit(X, chosen.memberships)
 
 
 @dataclass
 class _Group:
-    """Components that may be a cluster.
+    """Rows that may be the cluster.
 
     Attributes
     ----------
+    memberships : ndarray of shape (n_samples,)
+        1 for its rows, 0 for the others.
     evidence : float
         Square of the gain over its standard error, but for a constant.
-    memberships : ndarray of shape (n_samples,)
-        Probability of each row to belong to it.
-    is_topic : bool
-        Whether it is one of several much alike.
     """
 
-    evidence: float
     memberships: np.ndarray
-    is_topic: bool
+    evidence: float
 
 
 def _choose(group: _Group | None, kind: _Group | None) -> _Group | None:
-    """The group of products, or a kind that there is clearly more evidence for; None for topics.
+    """The one for which there is clearly more evidence, a group of products or a kind.
 
-    Where both are about as clear, products know more of the rows: their length.
+    Where both are about as clear it is the group, which knows more of the rows, their length; but
+    not if it is only a small part of the kind.
     """
-    if group is not None and group.is_topic:
+    if group is None or kind is None:
+        return group or kind
+    if min(group.evidence, kind.evidence) < ALIKE * max(group.evidence, kind.evidence):
+        return group if group.evidence > kind.evidence else kind
+    held = group.memberships @ kind.memberships / kind.memberships.sum()
+    return group if held >= MIN_SHARE_HELD else kind
+
+
+def _agreed(memberships: list[np.ndarray], X: Any) -> _Group | None:
+    """The rows that many mixtures have in their cluster, less than half, if there are enough."""
+    votes = np.mean(memberships, axis=0)
+    chosen = ((votes >= MIN_SHARE_OF_VOTES) & (votes > np.median(votes))).astype(float)
+    if chosen.sum() < _least_rows(X):
         return None
-    if kind is not None and (group is None or group.evidence < ALIKE * kind.evidence):
-        return kind
-    return group
+    inside = np.asarray(X.T @ chosen).ravel()
+    outside = np.asarray(X.sum(axis=0)).ravel() - inside
+    return _Group(chosen, _gain(inside, outside) ** 2 * inside.sum())
 
 
-def _find_group(mixture: _Mixture, X: Any, min_gain: float) -> _Group | None:
-    """The group of components that is most a cluster, if any is."""
-    memberships = softmax(mixture.joint, axis=1)
-    n_rows = memberships.sum(axis=0)
+def _least_rows(X: Any) -> float:
+    """Number of rows that a cluster has at least."""
+    return max(MIN_ROWS, MIN_SHARE * X.shape[0])
+
+
+def _tight_components(mixture: _Mixture, X: Any) -> tuple[np.ndarray, bool] | None:
+    """Memberships of the group of components that is most a cluster, if one is.
+
+    And whether it is one of several much alike, a topic.
+    """
+    memberships, _ = _memberships(mixture.joint)
+    n_rows = memberships.sum(axis=1)
     kept = n_rows >= MIN_ROWS
-    n_rows, memberships = n_rows[kept], memberships[:, kept]
+    n_rows, memberships = n_rows[kept], memberships[kept]
     ones = mixture.ones(X)[kept]
     total = ones.sum(axis=0)
     candidates = []
@@ -277,65 +309,75 @@ def _find_group(mixture: _Mixture, X: Any, min_gain: float) -> _Group | None:
         if MIN_SHARE <= share < MAX_SHARE:
             inside = ones[group].sum(axis=0)
             gain = _gain(inside, total - inside)
-            if gain >= min_gain:
+            if gain >= MIN_GAIN:
                 candidates.append((gain**2 * inside.sum(), gain, group))
     if not candidates:
         return None
-    evidence, gain, group = max(candidates, key=lambda candidate: candidate[0])
+    _, gain, group = max(candidates, key=lambda candidate: candidate[0])
     # Of the other components all but the largest, each against the rest of them.
     outside = ones[~group].sum(axis=0)
     smaller = np.flatnonzero(~group)[np.argsort(n_rows[~group])][:-1]
     alike = [i for i in smaller if _gain(ones[i], outside - ones[i]) >= ALIKE * gain]
-    n_alike = n_rows[group].sum() + n_rows[alike].sum()
-    is_topic = bool(n_alike >= MAX_SHARE * X.shape[0])
-    return _Group(evidence, memberships[:, group].sum(axis=1), is_topic)
+    is_topic = n_rows[group].sum() + n_rows[alike].sum() >= MAX_SHARE * X.shape[0]
+    return memberships[group].sum(axis=0), bool(is_topic)
 
 
-def _fit_products(X: Any, smoothing: float, rng: np.random.RandomState) -> _Mixture:
-    """Mixture of Bernoulli products."""
-    starts = (_fit_mixture(X, N_COMPONENTS, smoothing, rng) for _ in range(N_STARTS))
-    return max(starts, key=lambda start: start.likelihood)
+def _find_tight_kind(divisions: list[_Mixture], likeliest: int, X: Any) -> _Group | None:
+    """The rows that many divisions have in their smaller kind, if that is a cluster.
+
+    To the likelihood there are many ways to divide rows that are nearly as good. Each one finds
+    some of what is unlike the others, and all together find more of it than the likeliest.
+    """
+    kinds = [_smaller_kind(division) for division in divisions]
+    are_tight = [
+        _is_tight(kind, division, X) for kind, division in zip(kinds, divisions, strict=True)
+    ]
+    if not (are_tight[likeliest] or np.mean(are_tight) >= MIN_SHARE_OF_MIXTURES):
+        return None
+    return _agreed([memberships for memberships, _ in kinds], X)
 
 
-def _find_tight_kind(division: _Mixture, X: Any) -> _Group | None:
-    """The smaller one of two kinds of rows, if it is a cluster.
+def _smaller_kind(division: _Mixture) -> tuple[np.ndarray, int]:
+    """Memberships of the smaller one of two kinds, (n_samples,), and which one it is."""
+    memberships, _ = _memberships(division.joint)
+    smaller = int(np.argmin(memberships.sum(axis=1)))
+    return memberships[smaller], smaller
+
+
+def _is_tight(kind: tuple[np.ndarray, int], division: _Mixture, X: Any) -> bool:
+    """Whether the smaller kind of a division is a cluster.
 
     Any rows can be divided into plain and diverse ones. In a cluster a one gains at least
     `MIN_GAIN_OF_DIVERSITY` times what it is harder to predict than those of the other rows.
     """
-    memberships = softmax(division.joint, axis=1)
-    n_rows = memberships.sum(axis=0)
-    smaller = int(np.argmin(n_rows))
-    n_least = max(MIN_ROWS, MIN_SHARE * X.shape[0])
-    if not n_least <= n_rows[smaller] < MAX_SHARE * X.shape[0]:
-        return None
+    memberships, smaller = kind
+    if not _least_rows(X) <= memberships.sum() < MAX_SHARE * X.shape[0]:
+        return False
     ones = division.ones(X)
     inside, outside = ones[smaller], ones[1 - smaller]
     own, others = _distributions(inside, outside)
     gain = _mean_log(inside, own) - _mean_log(inside, others)
     diversity = _mean_log(outside, others) - _mean_log(inside, own)
-    if gain < max(MIN_GAIN, MIN_GAIN_OF_DIVERSITY * diversity):
-        return None
-    return _Group(gain**2 * inside.sum(), memberships[:, smaller], is_topic=False)
+    return gain >= max(MIN_GAIN, MIN_GAIN_OF_DIVERSITY * diversity)
 
 
 def _divide(X: Any, rng: np.random.RandomState) -> tuple[list[_Mixture], np.ndarray]:
     """Divisions of the rows into two kinds, and by how much a row is likelier than by one kind."""
-    starts = [_fit_mixture(X, 2, 1.0, rng, given_n_ones=True) for _ in range(N_DIVISIONS)]
-    one_kind = _fit_mixture(X, 1, 1.0, rng, given_n_ones=True)
+    starts = [_fit_mixture(X, 2, rng, given_n_ones=True) for _ in range(N_STARTS)]
+    one_kind = _fit_mixture(X, 1, rng, given_n_ones=True)
     return starts, np.array([start.likelihood for start in starts]) - one_kind.likelihood
 
 
 def _find_smaller_kind(divisions: list[_Mixture], X: Any) -> MinorityCluster | None:
     """The smallest kind of all divisions, with rows as long as those of the other kind."""
-    memberships = np.stack([softmax(division.joint, axis=1) for division in divisions])
-    n_rows = memberships.sum(axis=1)
-    enough = n_rows >= max(MIN_ROWS, MIN_SHARE * X.shape[0])
+    memberships = np.stack([_memberships(division.joint)[0] for division in divisions])
+    n_rows = memberships.sum(axis=2)
+    enough = n_rows >= _least_rows(X)
     n_rows = np.where(enough & (n_rows < MAX_SHARE * X.shape[0]), n_rows, np.inf)
     i, smaller = np.unravel_index(np.argmin(n_rows), n_rows.shape)
     if np.isinf(n_rows[i, smaller]):
         return None
-    of_cluster = memberships[i][:, smaller]
+    of_cluster = memberships[i, smaller]
     outside = IndependentBernoulli.fit(X, 1 - of_cluster)
     log_one = divisions[i].log_one
     tilt = log_one[:, smaller] - log_one[:, 1 - smaller]
@@ -351,7 +393,7 @@ class _Mixture:
     ----------
     likelihood : float
         Mean log-likelihood of a row.
-    joint : ndarray of shape (n_samples, n_components)
+    joint : ndarray of shape (n_components, n_samples)
         Log-probability of each row with each component.
     log_one : ndarray of shape (n_features, n_components)
         Log-probability of a one.
@@ -371,8 +413,8 @@ class _Mixture:
         n_rows = min(ROWS_AT_A_TIME, int(ONES_AT_A_TIME * X.shape[0] / max(X.sum(), 1)))
         for rows in gen_batches(X.shape[0], max(1, n_rows)):
             part = sp.coo_matrix(X[rows])
-            rest = softmax(self.joint[rows][part.row] - self.log_one[part.col], axis=1)
-            for count, weights in zip(counts, rest.T, strict=True):
+            rest, _ = _memberships(self.joint[:, rows][:, part.row] - self.log_one[part.col].T)
+            for count, weights in zip(counts, rest, strict=True):
                 count += np.bincount(part.col, part.data * weights, minlength=X.shape[1])
         return counts
 
@@ -380,39 +422,48 @@ class _Mixture:
 def _fit_mixture(
     X: Any,
     n_components: int,
-    smoothing: float,
     rng: np.random.RandomState,
     *,
     given_n_ones: bool = False,
 ) -> _Mixture:
     """Fit from one random start.
 
-    Each feature of a component counts so many ones and zeros more, its `smoothing`. Given the
-    number of ones in a row, a component is a distribution over the features from which they are
-    drawn.
+    Each feature of a component counts one 1 and one 0 more. Given the number of ones in a row, a
+    component is a distribution over the features from which they are drawn.
     """
     n_samples = X.shape[0]
-    memberships = rng.dirichlet(np.ones(n_components), n_samples)
+    memberships = rng.dirichlet(np.ones(n_components), n_samples).T
     previous = -np.inf
     for _ in range(MAX_ITER):
-        n_rows = memberships.sum(axis=0)
-        ones = np.asarray(safe_sparse_dot(X.T, memberships)) + smoothing
+        n_rows = memberships.sum(axis=1)
+        ones = np.asarray(safe_sparse_dot(X.T, memberships.T)) + 1
         log_shares = np.log((n_rows + 1) / (n_samples + n_components))
         if given_n_ones:
             log_one = np.log(ones / ones.sum(axis=0))
-            joint = safe_sparse_dot(X, log_one) + log_shares
+            joint = safe_sparse_dot(X, log_one)
         else:
-            total = n_rows + 2 * smoothing
+            total = n_rows + 2
             log_zero = np.log((total - ones) / total)
             log_one = np.log(ones / total)
-            joint = safe_sparse_dot(X, log_one - log_zero) + log_zero.sum(axis=0) + log_shares
-        log_likelihood = logsumexp(joint, axis=1)
-        memberships = np.exp(joint - log_likelihood[:, None])
+            joint = safe_sparse_dot(X, log_one - log_zero) + log_zero.sum(axis=0)
+        joint = np.ascontiguousarray((joint + log_shares).T)
+        memberships, log_likelihood = _memberships(joint)
         mean = float(log_likelihood.mean())
         if mean - previous < TOL:
             break
         previous = mean
     return _Mixture(mean, joint, log_one)
+
+
+def _memberships(joint: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities of the components, (n_components, n_rows), and log-likelihoods, (n_rows,).
+
+    Components come first: sums over few values in a row of memory are slow.
+    """
+    largest = joint.max(axis=0)
+    odds = np.exp(joint - largest)
+    total = odds.sum(axis=0)
+    return odds / total, largest + np.log(total)
 
 
 def _gain(inside: np.ndarray, outside: np.ndarray) -> float:

@@ -47,8 +47,8 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
         - "elbo": bound on log p(x) [2]_. The one for training rows that are all normal: all of them
           are trained on.
         - "log_odds": for binary rows whose outliers are a tight cluster, as spam is among messages,
-          or the smaller one of two kinds of long rows, such as e-mails. The cluster is found by a
-          mixture of Bernoulli products or of distributions over words [3]_ and modelled by one
+          or the smaller one of two kinds of long rows, such as e-mails. The cluster is found by
+          mixtures of Bernoulli products and of distributions over words [3]_ and modelled by one
           product, the autoencoder learns the rows that do not resemble it, and the score is the
           log-odds of the two: a likelihood ratio [4]_, in which the length of a message all but
           cancels out. A ValueError if there is no such cluster.
@@ -169,7 +169,7 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
     .. [2] D. P. Kingma and M. Welling, "Auto-Encoding Variational Bayes", ICLR 2014, equation 3.
     .. [3] A. Juan and E. Vidal, "On the use of Bernoulli mixture models for text classification",
        Pattern Recognition 35(12), 2002; K. Nigam et al., "Text classification from labeled and
-       unlabeled documents using EM", Machine Learning 39, 2000, for long rows.
+       unlabeled documents using EM", Machine Learning 39, 2000.
     .. [4] J. Ren et al., "Likelihood Ratios for Out-of-Distribution Detection", NeurIPS 2019,
        equation 2, with the cluster in the place of the background.
     .. [5] A. Botev, B. Zheng and D. Barber, "Complementary Sum Sampling for Likelihood
