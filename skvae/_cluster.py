@@ -43,17 +43,18 @@ MIN_GAIN = math.log(1.5)
 # other rows, in nats.
 MIN_GAIN_OF_DIVERSITY = 1.5
 
-# Share of the mixtures of a sort that must show a cluster, and share of those that have a row in it
-# which must have it there.
+# Share of the mixtures of a sort that must show a cluster, and share of the votes that a row of it
+# must have: of all mixtures, or of divisions that are clear by themselves.
 MIN_SHARE_OF_MIXTURES = 0.2
 MIN_SHARE_OF_VOTES = 1 / 3
+MIN_SHARE_OF_CLEAR_VOTES = 2 / 3
 
 # Share of a kind that a group must hold to be the same cluster.
 MIN_SHARE_HELD = 0.5
 
 # How much likelier, in nats, a row must be on average by two kinds of rows than by one, for a
 # cluster of long rows: so much that hardly any is of both.
-MIN_DIVISION = 8.0
+MIN_DIVISION = 7.0
 
 # Divisions with this share of the largest such gain, or more, are as good.
 ALIKE_DIVISION = 0.97
@@ -187,9 +188,8 @@ def find_minority_cluster(X: Any, seed: int) -> MinorityCluster | None:
 
     Products would part long rows, as e-mails are, by their length. Of these, which are looked for
     first, the smaller one of two kinds is the cluster. Rows are long where there is hardly a doubt
-    of which kind each one is. Where several divisions are about as likely, the one with the
-    smallest cluster counts: long rows can be divided in more than one way, and what is sought is
-    rare. The model of the cluster then has rows as long as the others.
+    of which kind each one is. Only the divisions that are about as likely as the likeliest have a
+    vote, and most of them must agree. The model of the cluster then has rows as long as the others.
 
     Rows that all have nearly as many ones are no messages, but categories or bins, one column for
     each: groups among these are the table's ordinary ones, and not looked for. Nor do columns count
@@ -276,19 +276,26 @@ def _choose(group: _Group | None, kind: _Group | None) -> _Group | None:
 
 
 def _agreed(memberships: list[np.ndarray], X: Any) -> _Group | None:
-    """The rows that many mixtures have in their cluster, less than half, if there are enough."""
+    """The rows that many mixtures have in their cluster, if they may be one."""
     votes = np.mean(memberships, axis=0)
-    chosen = ((votes >= MIN_SHARE_OF_VOTES) & (votes > np.median(votes))).astype(float)
-    if chosen.sum() < _least_rows(X):
+    too_few = np.quantile(votes, 1 - MAX_SHARE, method="higher")
+    chosen = ((votes >= MIN_SHARE_OF_VOTES) & (votes > too_few)).astype(float)
+    if not _may_be_cluster(chosen):
         return None
-    inside = np.asarray(X.T @ chosen).ravel()
-    outside = np.asarray(X.sum(axis=0)).ravel() - inside
+    inside, outside = _ones_of(chosen, X)
     return _Group(chosen, _gain(inside, outside) ** 2 * inside.sum())
 
 
-def _least_rows(X: Any) -> float:
-    """Number of rows that a cluster has at least."""
-    return max(MIN_ROWS, MIN_SHARE * X.shape[0])
+def _may_be_cluster(memberships: np.ndarray) -> bool:
+    """Whether rows with these memberships, (n_samples,), are enough and not too many."""
+    n_samples = len(memberships)
+    return max(MIN_ROWS, MIN_SHARE * n_samples) <= memberships.sum() < MAX_SHARE * n_samples
+
+
+def _ones_of(memberships: np.ndarray, X: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Number of ones of each feature in rows with these memberships, and in the others."""
+    inside = np.asarray(X.T @ memberships).ravel()
+    return inside, np.asarray(X.sum(axis=0)).ravel() - inside
 
 
 def _tight_components(mixture: _Mixture, X: Any) -> tuple[np.ndarray, bool] | None:
@@ -351,7 +358,7 @@ def _is_tight(kind: tuple[np.ndarray, int], division: _Mixture, X: Any) -> bool:
     `MIN_GAIN_OF_DIVERSITY` times what it is harder to predict than those of the other rows.
     """
     memberships, smaller = kind
-    if not _least_rows(X) <= memberships.sum() < MAX_SHARE * X.shape[0]:
+    if not _may_be_cluster(memberships):
         return False
     ones = division.ones(X)
     inside, outside = ones[smaller], ones[1 - smaller]
@@ -369,20 +376,21 @@ def _divide(X: Any, rng: np.random.RandomState) -> tuple[list[_Mixture], np.ndar
 
 
 def _find_smaller_kind(divisions: list[_Mixture], X: Any) -> MinorityCluster | None:
-    """The smallest kind of all divisions, with rows as long as those of the other kind."""
-    memberships = np.stack([_memberships(division.joint)[0] for division in divisions])
-    n_rows = memberships.sum(axis=2)
-    enough = n_rows >= _least_rows(X)
-    n_rows = np.where(enough & (n_rows < MAX_SHARE * X.shape[0]), n_rows, np.inf)
-    i, smaller = np.unravel_index(np.argmin(n_rows), n_rows.shape)
-    if np.isinf(n_rows[i, smaller]):
+    """The rows that most divisions have in their smaller kind, as long as those of the other kind.
+
+    That is, their model is: it must not tell short rows from long ones.
+    """
+    kinds = [memberships for memberships, _ in map(_smaller_kind, divisions)]
+    kinds = [of_kind for of_kind in kinds if _may_be_cluster(of_kind)]
+    if not kinds:
         return None
-    of_cluster = memberships[i, smaller]
-    outside = IndependentBernoulli.fit(X, 1 - of_cluster)
-    log_one = divisions[i].log_one
-    tilt = log_one[:, smaller] - log_one[:, 1 - smaller]
-    inside = IndependentBernoulli(outside.logits + tilt)
-    return MinorityCluster(float(of_cluster.mean()), inside, outside)
+    chosen = (np.mean(kinds, axis=0) >= MIN_SHARE_OF_CLEAR_VOTES).astype(float)
+    if not _may_be_cluster(chosen):
+        return None
+    outside = IndependentBernoulli.fit(X, 1 - chosen)
+    log_one = [np.log((ones + 1) / (ones + 1).sum()) for ones in _ones_of(chosen, X)]
+    inside = IndependentBernoulli(outside.logits + log_one[0] - log_one[1])
+    return MinorityCluster(float(chosen.mean()), inside, outside)
 
 
 @dataclass

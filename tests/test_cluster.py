@@ -187,6 +187,22 @@ def test_outliers_of_three_kinds_are_found_together(seed):
     assert quality(find_minority_cluster(X, seed=0)) > 0.95
 
 
+@pytest.mark.parametrize("n_samples", [50, 100, 1000])
+def test_rows_of_many_votes_are_chosen_but_not_half_of_all(n_samples, rng):
+    X = sp.csr_matrix((rng.uniform(size=(n_samples, 20)) < 0.3).astype(float))
+    first = np.arange(n_samples) < 0.3 * n_samples
+    votes = [first.astype(float), np.where(first, 0.4, 0.3), np.where(first, 0.4, 0.1)]
+    np.testing.assert_array_equal(_cluster._agreed(votes, X).memberships, first)
+    assert _cluster._agreed([0.5 * first], X).memberships.sum() == first.sum()
+    assert _cluster._agreed([0.3 * first], X) is None
+    # Where too many have a third of the votes, those with most.
+    order = rng.permutation(n_samples)
+    chosen = _cluster._agreed([0.5 + order / (2 * n_samples)], X).memberships
+    assert 0.45 * n_samples < chosen.sum() < 0.48 * n_samples
+    assert order[chosen == 1].min() > order[chosen == 0].max()
+    assert _cluster._agreed([np.where(order < 0.49 * n_samples, 1.0, 0.0)], X) is None
+
+
 def test_a_group_is_chosen_unless_a_kind_is_clearer_or_holds_it_and_more():
     def group(rows, evidence):
         return _cluster._Group(np.isin(np.arange(10), rows).astype(float), evidence)
