@@ -133,7 +133,7 @@ class OutlierClassifier(ClassifierMixin, DetectorWrapper):
             row a decision that is not finite, or it takes a matrix of pairs and `fit_on` leaves
             rows out.
         TypeError
-            If `estimator` is not an outlier detector with scikit-learn's signs.
+            If `estimator` is not an outlier detector with scikit-learn's signs, or X is a dict.
         """
         with restored_on_error(self):
             self._check_fit(X, fit_params)

@@ -159,7 +159,7 @@ class ConformalOutlierDetector(OutlierMixin, DetectorWrapper):
             detector is then as it was before.
         TypeError
             If `estimator` is not an outlier detector with scikit-learn's signs, or cannot score new
-            rows.
+            rows; or X is a dict.
         """
         with restored_on_error(self):
             self._check_fit(X, fit_params)

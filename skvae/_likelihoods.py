@@ -6,6 +6,7 @@ import reprlib
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from sklearn.base import BaseEstimator
 
 from ._compat import column_indices
@@ -67,13 +68,29 @@ def columns_of_fit(
 ) -> str | dict[str, list[int]]:
     """Columns of each likelihood: those of the fit `before`, while the parameter is the same.
 
-    Later rows may have other names and types, by which the columns were found. The estimator keeps
-    in mind which parameter it was.
+    Later rows may have other names and types, by which the columns were found.
     """
-    if before is None or estimator.likelihood is not vars(estimator).get("_likelihood_of_fit"):
-        before = resolve_likelihood(estimator.likelihood, X)
-    estimator._likelihood_of_fit = estimator.likelihood
+    given = estimator.likelihood
+    known, said = vars(estimator).get("_likelihood_of_fit", (None, None))
+    if before is None or known is not given or said != _as_it_is_now(given):
+        before = resolve_likelihood(given, X)
+    keep_in_mind(estimator)
     return before
+
+
+def keep_in_mind(estimator: BaseEstimator) -> None:
+    """Let an estimator know which parameter `likelihood` its columns are of, and what it said."""
+    estimator._likelihood_of_fit = estimator.likelihood, _as_it_is_now(estimator.likelihood)
+
+
+def _as_it_is_now(likelihood: Any) -> Any:
+    """What a parameter says, which is not changed by changing a dict in place."""
+    if not isinstance(likelihood, Mapping):
+        return likelihood
+    return {
+        name: tuple(np.ravel(key).tolist()) if isinstance(key, (list, np.ndarray)) else key
+        for name, key in likelihood.items()
+    }
 
 
 def has_real_values(likelihood: str | Mapping[str, Any]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,8 @@ class DetectorWrapper(MetaEstimatorMixin, DocumentationLink, BaseEstimator):
         if X is None or isinstance(X, str):
             given = "None; pass a table" if X is None else "one text; pass a list of texts"
             raise ValueError(f"X is {given}.")
+        if isinstance(X, Mapping):
+            raise TypeError(f"X is a {type(X).__name__}; pass a table, such as a DataFrame of it.")
         if not is_outlier_detector(self.estimator):
             raise TypeError(
                 "estimator must be an outlier detector with scikit-learn's signs, or a "

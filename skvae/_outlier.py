@@ -438,7 +438,9 @@ class VAEOutlierDetector(OutlierMixin, DocumentationLink, BaseEstimator):
 
         `score_samples` is ``baseline + np.ravel(contributions.sum(axis=1)) + latent``, to rounding;
         `ravel` is for sparse rows. With importance weights every term is the weighted mean over the
-        draws.
+        draws. Where 0 is far from all values of a column, such as one of dates, pass dense rows:
+        what such a value changes against a zero, and the baseline, which loses as much, are so
+        large that rounding takes the rest.
 
         Parameters
         ----------

@@ -33,7 +33,7 @@ from ._file import (
     shown,
 )
 from ._imputer import VAEImputer
-from ._likelihoods import LIKELIHOODS
+from ._likelihoods import LIKELIHOODS, keep_in_mind
 from ._meta import DetectorWrapper
 from ._outlier import VAEOutlierDetector
 
@@ -395,7 +395,7 @@ def restore_density(node: Node) -> VAEDensityEstimator:
         check_likelihoods(likelihood, architecture.place("likelihood"))
     else:
         architecture.choice("likelihood", ["auto", *LIKELIHOODS])
-    estimator._likelihood_of_fit = estimator.likelihood
+    keep_in_mind(estimator)
     estimator._model_architecture |= {
         "likelihood": likelihood,
         "autoregressive": architecture.choice("autoregressive", [False, True, "auto"]),
@@ -435,7 +435,7 @@ def restore_detector(node: Node) -> VAEOutlierDetector:
     """Fitted detector."""
     estimator = restore_parameters(node, VAEOutlierDetector)
     restore_within(node, estimator)
-    estimator._likelihood_of_fit = estimator.likelihood
+    keep_in_mind(estimator)
     estimator._cluster = None
     estimator.outlier_score_ = "elbo"
     if node.value("cluster") is not None:

@@ -149,7 +149,7 @@ def validate_table(
     table = validate_numbers(
         estimator, summed(X), reset=reset, allow_nan=allow_nan, accept_sparse="csr"
     )
-    if getattr(X, "format", None) not in ("csr", "csc"):
+    if not has_compressed_rows(X):
         refuse_broken(table)
     if sp.issparse(table) and allow_nan and np.isnan(table.data).any():
         raise ValueError(
@@ -159,12 +159,17 @@ def validate_table(
     return summed(table)
 
 
+def has_compressed_rows(X: Any) -> bool:
+    """Whether X is a CSR or CSC matrix; a data frame may have a column that is named `format`."""
+    return sp.issparse(X) and X.format in ("csr", "csc")
+
+
 def summed(X: Any) -> Any:
     """X; of a CSR or CSC matrix with entries that stand twice or out of order, a canonical copy.
 
     So of one with room for more entries, by which SciPy's functions write where they may not.
     """
-    if getattr(X, "format", None) not in ("csr", "csc"):
+    if not has_compressed_rows(X):
         return X
     has_room = len(X.data) > X.indptr[-1]
     if has_room or not X.has_canonical_format:

@@ -208,8 +208,8 @@ def recall_at_fpr_score(y_true, y_pred, *, max_fpr, pos_label=None):
     """
     if not isinstance(max_fpr, Real) or not 0 <= float(max_fpr) <= 1:
         raise ValueError(f"max_fpr must be a number in [0, 1], got {max_fpr!r}.")
+    y_true, y_pred = check_labels(y_true, "y_true"), check_labels(y_pred, "y_pred")
     is_outlier, pos_label = outlier_mask(y_true, pos_label, "pos_label")
-    y_pred = check_labels(y_pred, "y_pred")
     check_consistent_length(is_outlier, y_pred)
     unique_labels(y_true, y_pred)  # refuses strings among numbers
     for detectors, others in ((-1, 0), (0, -1)):

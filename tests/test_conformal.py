@@ -862,6 +862,11 @@ def test_too_few_calibration_rows_in_a_classifier_flag_nothing(rows):
     assert np.isfinite(classifier.predict_proba(rows)).all()
 
 
+def test_a_dict_of_columns_is_no_table():
+    with pytest.raises(TypeError, match="dict; pass a table"):
+        ConformalOutlierDetector(IsolationForest()).fit({"a": [1, 2, 3], "b": [3, 4, 5]})
+
+
 def test_two_jobs_agree_with_one(rows):
     search = GridSearchCV(
         ConformalOutlierDetector(DETECTORS[0], random_state=0),

@@ -385,6 +385,24 @@ def test_warm_start_may_change_how_to_train(binary_rows):
     assert warm.n_iter_ == 2 * QUICK["max_iter"]
 
 
+def test_warm_start_notices_a_likelihood_that_is_changed_in_place():
+    X = np.random.RandomState(0).poisson(2, (60, 2)).astype(float)
+    likelihood = {"poisson": [0], "gaussian": np.array([1])}
+    warm = VAEDensityEstimator(likelihood=likelihood, warm_start=True, **QUICK).fit(X)
+    warm.fit(X)
+    likelihood["poisson"][0], likelihood["gaussian"][0] = 1, 0
+    with pytest.raises(ValueError, match="warm_start=False"):
+        warm.fit(X)
+
+
+def test_columns_of_a_data_frame_may_have_any_names(real_rows):
+    names = ["format", "data", "indices", "shape"][: real_rows.shape[1]]
+    table = pd.DataFrame(real_rows[:, : len(names)], columns=names)
+    density = VAEDensityEstimator(**QUICK).fit(table)
+    expected = VAEDensityEstimator(**QUICK).fit(table.to_numpy()).score_samples(table.to_numpy())
+    np.testing.assert_array_equal(density.score_samples(table), expected)
+
+
 def test_warm_start_refuses_another_architecture(binary_rows):
     density = VAEDensityEstimator(warm_start=True, **QUICK).fit(binary_rows)
     with pytest.raises(ValueError, match="warm_start=False"):

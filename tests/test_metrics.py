@@ -267,6 +267,13 @@ def test_recall_where_the_rate_is_allowed(coding, kind, max_fpr):
     assert type(score) is float
 
 
+def test_labels_may_be_a_column():
+    y_true = [[0], [1], [0], [1]]
+    y_pred = [[0], [1], [0], [0]]
+    for kind in (list, np.array):
+        assert recall_at_fpr_score(kind(y_true), kind(y_pred), max_fpr=0.1) == 0.5
+
+
 @pytest.mark.parametrize("max_fpr", [0, 0.1, 0.1999])
 def test_rate_that_is_not_allowed_costs_the_penalty_and_the_excess(max_fpr):
     score = recall_at_fpr_score(TRUTH, FLAGGED, max_fpr=max_fpr)

@@ -122,6 +122,9 @@ def factor_analysis(x: Tensor, n_factors: int, min_variance: Tensor) -> Factors:
         loadings = solution[:, :-1] @ torch.linalg.cholesky(spread)
     strengths, rotation = torch.linalg.eigh(loadings.T @ (loadings / variance[:, None]))
     loadings = loadings @ rotation[:, strengths > MIN_STRENGTH]
+    # Rounding alone would decide the sign of a factor: its largest loading is positive.
+    largest = loadings.gather(0, loadings.abs().argmax(0, keepdim=True))
+    loadings = torch.where(largest < 0, -loadings, loadings)
 
     z, covariance = posterior(loadings, mean, variance)
     inputs = torch.cat([values, 1 - observed], 1)

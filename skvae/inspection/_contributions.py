@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn.utils import Bunch
+from sklearn.utils import Bunch, check_consistent_length, column_or_1d
 
 from ._base import axes_for, check_count
 
@@ -42,7 +42,7 @@ def top_contributions(explanation, feature_names=None, *, n_features=5):
     Examples
     --------
     >>> import numpy as np
-    >>> from sklearn.utils import Bunch
+    >>> from sklearn.utils import Bunch, check_consistent_length, column_or_1d
     >>> from skvae.inspection import top_contributions
     >>> explanation = Bunch(contributions=np.array([[-1.0, 2.0, -3.0]]))
     >>> top_contributions(explanation, ["win", "the", "prize"], n_features=2)
@@ -223,8 +223,8 @@ class ContributionsDisplay:
         Raises
         ------
         ValueError
-            If `kind` is unknown, or "text" where there are no words, or `top_k` is no integer of at
-            least 0.
+            If `kind` is unknown, or "text" where there are no words, `top_k` is no integer of at
+            least 0, or there are not as many names or values as contributions of one row.
         """
         if kind is None:
             kind = "bars" if self.words is None else "text"
@@ -233,9 +233,10 @@ class ContributionsDisplay:
         if kind == "text" and self.words is None:
             raise ValueError("There is no text to draw; kind='bars' needs none.")
         check_count(top_k, "top_k", least=0)
+        labels, contributions = self._labels_of_bars(top_k) if kind == "bars" else ([], [])
         self.ax_, self.figure_ = axes_for(ax)
         self.text_ = self._plot_text() if kind == "text" else None
-        self.bars_ = self._plot_bars(top_k) if kind == "bars" else None
+        self.bars_ = self._plot_bars(labels, contributions) if kind == "bars" else None
         return self
 
     def _plot_text(self):
@@ -254,16 +255,21 @@ class ContributionsDisplay:
             self.ax_.legend(handles=[patch], loc="upper left", bbox_to_anchor=(0, 0))
         return wrapped_text(self.ax_, [word for word, _ in self.words], faces)
 
-    def _plot_bars(self, top_k):
-        row = Bunch(contributions=np.asarray(self.contributions, dtype=float)[None])
-        (tops,) = top_contributions(row, n_features=top_k)
+    def _labels_of_bars(self, top_k):
+        row = column_or_1d(np.asarray(self.contributions, dtype=float))
+        names = as_many_names(self.feature_names, len(row))
+        (tops,) = top_contributions(Bunch(contributions=row[None]), n_features=top_k)
         shown = [feature for feature, _ in tops]
         contributions = np.array([contribution for _, contribution in tops])
-        labels = [str(name) for name in np.asarray(self.feature_names, dtype=object)[shown]]
+        labels = [str(name) for name in names[shown]]
         if self.values is not None:
+            check_consistent_length(row, self.values)
             values = map(_short, np.asarray(self.values, dtype=object)[shown])
             labels = [f"{label} = {value}" for label, value in zip(labels, values, strict=True)]
-        positions = np.arange(len(shown))
+        return labels, contributions
+
+    def _plot_bars(self, labels, contributions):
+        positions = np.arange(len(labels))
         colors = _outlier_colors(contributions).to_rgba(contributions)
         bars = self.ax_.barh(positions, contributions, color=colors, edgecolor="grey")
         self.ax_.set_yticks(positions, labels, parse_math=False)

@@ -648,6 +648,16 @@ def test_text_without_an_analyzer_is_refused(detector):
         ContributionsDisplay.from_estimator(detector, X[:1], text="win a prize")
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [([-1, 2.0], ["a"]), ([-1, 2.0], ["a", "b"], [1]), ([[-1, 2.0], [0, 1]], ["a", "b"])],
+)
+def test_names_values_and_contributions_of_one_row_are_needed(wrong):
+    with pytest.raises(ValueError, match=r"1 names for 2|inconsistent|1d array"):
+        ContributionsDisplay(*wrong).plot()
+    assert not plt.get_fignums()
+
+
 def test_unknown_kind_is_refused_without_an_empty_figure():
     with pytest.raises(ValueError, match="kind must be 'text', 'bars' or None, got 'words'"):
         ContributionsDisplay([-1.0], ["a"]).plot(kind="words")

@@ -104,6 +104,14 @@ def test_scores_are_drawn_on_given_axes(detector):
     assert plt.get_fignums() == [figure.number]
 
 
+@pytest.mark.parametrize("score", [-3e15, 1e300])
+def test_large_scores_that_are_equal_are_drawn(score):
+    display = ScoreDistributionDisplay.from_predictions([score] * 4)
+    (bars,) = display.bars_
+    (heights,) = np.nonzero([bar.get_height() for bar in bars])
+    assert len(heights) == 1
+
+
 @pytest.mark.parametrize("score", [-20.0, 0.001])
 def test_scores_that_are_equal_up_to_rounding_are_drawn_as_equal_ones(score):
     scores = np.array([score, np.nextafter(score, -1), score])

@@ -51,6 +51,37 @@ def test_agrees_with_scikit_learn():
     np.testing.assert_allclose(found.mean, expected.mean_, atol=1e-3)
 
 
+def test_largest_loading_of_a_factor_is_positive():
+    for sign in (-1, 1):
+        loadings = factor_analysis(sign * rows(), 2, 1e-3).loadings
+        assert loadings.shape == (5, 2)
+        assert (loadings.max(0).values > -loadings.min(0).values).all()
+
+
+def test_rounding_does_not_turn_factors_round():
+    """Else a network whose random units read them would become another one with other units."""
+    rng = np.random.RandomState(5)
+    z = rng.randn(40, 1)
+    counts = rng.poisson(np.exp(0.5 * z - 0.2 + 0.3 * rng.randn(3)), (40, 3))
+    X = np.hstack([z * rng.randn(2) + 0.5 * rng.randn(40, 2), counts])
+    X[rng.rand(*X.shape) < 0.3] = np.nan
+    units = np.array([1, 37.0, 1, 1, 1])
+    first, other = (
+        VAEDensityEstimator(
+            3,
+            likelihood={"poisson": [2, 3, 4]},
+            early_stopping=False,
+            max_iter=2,
+            random_state=0,
+        ).fit(table)
+        for table in (X, X * units)
+    )
+    shift = ~np.isnan(X) @ np.log(units)
+    np.testing.assert_allclose(
+        other.score_samples(X * units) + shift, first.score_samples(X), atol=1e-6
+    )
+
+
 def test_missing_values_are_left_out():
     x = rows(20_000)
     x[torch.rand(x.shape, generator=torch.Generator().manual_seed(0)) < 0.3] = torch.nan
