@@ -11,7 +11,6 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.special import log_expit
 from sklearn.utils import gen_batches
-from sklearn.utils.extmath import safe_sparse_dot
 
 # Mixtures of each sort, from random starts, and the components of one of products.
 N_STARTS = 20
@@ -90,7 +89,7 @@ class IndependentBernoulli:
         One 1 and one 0 more of each feature count beside them, which is Laplace's rule of
         succession.
         """
-        ones = np.asarray(safe_sparse_dot(X.T, weights)).ravel() + 1
+        ones = X.T @ weights + 1
         zeros = weights.sum() + 2 - ones
         return cls(np.log(ones / zeros))
 
@@ -101,7 +100,7 @@ class IndependentBernoulli:
 
     def log_prob(self, X: Any) -> np.ndarray:
         """Log-probability of each row in nats, (n_samples,)."""
-        return safe_sparse_dot(X, self.logits) + self.log_prob_of_zeros
+        return X @ self.logits + self.log_prob_of_zeros
 
     def entries(self, X: Any) -> np.ndarray:
         """What each entry of X adds to `log_prob`: those that a CSR matrix stores, in its order."""
@@ -294,7 +293,7 @@ def _may_be_cluster(memberships: np.ndarray) -> bool:
 
 def _ones_of(memberships: np.ndarray, X: Any) -> tuple[np.ndarray, np.ndarray]:
     """Number of ones of each feature in rows with these memberships, and in the others."""
-    inside = np.asarray(X.T @ memberships).ravel()
+    inside = X.T @ memberships
     return inside, np.asarray(X.sum(axis=0)).ravel() - inside
 
 
@@ -444,16 +443,16 @@ def _fit_mixture(
     previous = -np.inf
     for _ in range(MAX_ITER):
         n_rows = memberships.sum(axis=1)
-        ones = np.asarray(safe_sparse_dot(X.T, memberships.T)) + 1
+        ones = X.T @ memberships.T + 1
         log_shares = np.log((n_rows + 1) / (n_samples + n_components))
         if given_n_ones:
             log_one = np.log(ones / ones.sum(axis=0))
-            joint = safe_sparse_dot(X, log_one)
+            joint = X @ log_one
         else:
             total = n_rows + 2
             log_zero = np.log((total - ones) / total)
             log_one = np.log(ones / total)
-            joint = safe_sparse_dot(X, log_one - log_zero) + log_zero.sum(axis=0)
+            joint = X @ (log_one - log_zero) + log_zero.sum(axis=0)
         joint = np.ascontiguousarray((joint + log_shares).T)
         memberships, log_likelihood = _memberships(joint)
         mean = float(log_likelihood.mean())

@@ -53,7 +53,7 @@ MIN_ROWS_HELD_OUT = 100
 
 def own_parameters(wrapper: BaseEstimator) -> dict[str, Any]:
     """Parameters of a density that an estimator around one has too."""
-    names = VAEDensityEstimator._get_param_names()
+    names = VAEDensityEstimator().get_params(deep=False)
     return {name: getattr(wrapper, name) for name in names if hasattr(wrapper, name)}
 
 

@@ -124,7 +124,7 @@ SLOT = re.compile(r"\{(\w+)\}")
 
 
 def rare_word(rng: np.random.RandomState) -> str:
-    """One of endlessly many made-up words; the r-th has a probability of about r^-1.3."""
+    """One of up to a million made-up words, the r-th with a probability like r^-1.3."""
     rank = int(rng.zipf(1.3)) % 10**6
     syllables: list[str] = []
     while not syllables or rank:

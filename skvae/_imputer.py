@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._compat import DocumentationLink, validate_params
 from ._density import VAEDensityEstimator, own_parameters
-from ._likelihoods import resolve_likelihood
+from ._likelihoods import columns_of_fit
 from ._validation import restored_on_error, validate_numbers
 
 
@@ -199,7 +199,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, DocumentationLink, Base
         with restored_on_error(self):
             validate_params(self, self._parameter_constraints)
             table = validate_numbers(self, X, reset=True, allow_nan=True)
-            likelihood = resolve_likelihood(self.likelihood, X)
+            likelihood = columns_of_fit(self, X, None)
             # A smaller variance than this fills in no better.
             parameters = {"reg_covar": 1e-3} | own_parameters(self)
             parameters |= {"likelihood": likelihood, "autoregressive": False}

@@ -217,6 +217,10 @@ def columns_of(estimator: Any) -> Any:
     """Likelihoods by index of column, as the density in a fitted estimator found them, if any."""
     if isinstance(estimator, DetectorWrapper | FrozenEstimator):
         return columns_of(getattr(estimator, "estimator_", estimator.estimator))
+    likelihood = getattr(estimator, "likelihood", None)
+    of_fit, _ = vars(estimator).get("_likelihood_of_fit", (likelihood, None))
+    if likelihood is not of_fit:
+        return None  # it was set after the fit
     density = getattr(estimator, "density_", estimator)
     return getattr(density, "_column_likelihoods", None)
 
@@ -468,6 +472,7 @@ def restore_imputer(node: Node) -> VAEImputer:
     """Fitted imputer."""
     estimator = restore_parameters(node, VAEImputer)
     restore_within(node, estimator)
+    keep_in_mind(estimator)
     n_features = estimator.n_features_in_
     if n_features > MAX_DENSE_COLUMNS:
         refuse(f"it imputes {n_features} columns, where {MAX_DENSE_COLUMNS} are allowed")

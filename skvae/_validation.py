@@ -113,7 +113,6 @@ def refuse_dates(X: Any) -> None:
     is_frame = hasattr(X, "columns")
     dtypes = getattr(X, "dtypes", []) if is_frame else [getattr(X, "dtype", None)]
     for dtype in dtypes:
-        dtype = getattr(getattr(dtype, "categories", None), "dtype", dtype)
         is_temporal = getattr(dtype, "is_temporal", bool)  # of polars
         if getattr(dtype, "kind", None) in ("m", "M") or is_temporal():
             raise dates_refused(dtype)

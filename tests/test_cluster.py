@@ -203,6 +203,13 @@ def test_rows_of_many_votes_are_chosen_but_not_half_of_all(n_samples, rng):
     assert _cluster._agreed([np.where(order < 0.49 * n_samples, 1.0, 0.0)], X) is None
 
 
+def test_rows_of_many_votes_are_enough_or_no_cluster(rng):
+    X = sp.csr_matrix((rng.uniform(size=(1000, 8)) < 0.4).astype(float))
+    for n_rows, is_enough in ((19, False), (20, True)):
+        votes = [(np.arange(1000) < n_rows).astype(float)]
+        assert (_cluster._agreed(votes, X) is not None) == is_enough
+
+
 def test_a_group_is_chosen_unless_a_kind_is_clearer_or_holds_it_and_more():
     def group(rows, evidence):
         return _cluster._Group(np.isin(np.arange(10), rows).astype(float), evidence)

@@ -932,3 +932,9 @@ def test_sample_weight_that_is_not_requested_is_refused(rows):
 def test_sample_weight_without_metadata_routing_is_refused(rows):
     with pytest.raises(ValueError, match=r"enable_metadata_routing=True.*sample_weight"):
         ConformalOutlierDetector(Closeness()).fit(rows, sample_weight=np.ones(200))
+
+
+def test_a_score_far_below_close_ones_is_finite():
+    rows = np.linspace(0, 1e-9, 100)[:, None]
+    detector = ConformalOutlierDetector(FirstColumn(), random_state=0).fit(rows)
+    assert np.isfinite(detector.score_samples([[-1e308]])).all()

@@ -41,6 +41,7 @@ from skvae import (
     VAEOutlierDetector,
     _persistence,
 )
+from skvae._file import parse_json
 from skvae._likelihoods import LIKELIHOODS
 from skvae._persistence import KINDS, from_bytes, to_bytes
 from skvae._torch import state
@@ -946,3 +947,25 @@ def test_thousands_of_mutated_files_are_refused_or_score(tmp_path):
     assert result.returncode == 0, result.stdout + result.stderr
     for outcome in ("bytes: refused", "document: refused", "numbers: another model"):
         assert outcome in result.stdout
+
+
+def test_a_backslash_does_not_hide_values_from_the_count():
+    text = json.dumps({"a": "\\", "b": [0] * 200_001, "c": "\\"})
+    with pytest.raises(ValueError, match="more than"):
+        parse_json(text, "document")
+
+
+@pytest.mark.parametrize("make", [VAEDensityEstimator, VAEImputer])
+@pytest.mark.parametrize("changed", [{"gaussian": slice(1, 3)}, {"poisson": slice(0, 2)}])
+def test_columns_that_are_set_after_the_fit_are_not_taken_for_those_of_the_fit(
+    make, changed, tmp_path
+):
+    X = np.random.RandomState(0).randn(60, 3)
+    estimator = make(likelihood={"gaussian": slice(0, 2)}, max_iter=1, random_state=0).fit(X)
+    skvae.save(estimator, tmp_path / "as_fitted")
+    loaded = skvae.load(tmp_path / "as_fitted")
+    assert loaded.likelihood == {"gaussian": [0, 1]}
+    skvae.save(loaded, tmp_path / "again")
+    estimator.set_params(likelihood=changed)
+    with pytest.raises(TypeError, match="likelihood"):
+        skvae.save(estimator, tmp_path / "changed")

@@ -193,13 +193,11 @@ class Training:
         """Record the losses of an epoch, and give the one that says whether to stop."""
         loss = sum(terms)
         self.check_finite(loss, epoch)
-        if loss_of_validation_rows is None:
-            self.history.terms.append(terms)
-            return loss
-        loss = self.validate(loss_of_validation_rows, epoch)
-        # One right after the other: Ctrl-C hardly ever parts them.
+        if loss_of_validation_rows is not None:
+            loss = self.validate(loss_of_validation_rows, epoch)
+            self.history.validation.append(loss)
+        # Right after the other: Ctrl-C hardly ever parts them.
         self.history.terms.append(terms)
-        self.history.validation.append(loss)
         return loss
 
     def validate(self, loss_of_validation_rows: Callable[[], float], epoch: int) -> float:

@@ -11,6 +11,7 @@ from torch import Generator
 from skvae import VAEDensityEstimator, VAEOutlierDetector
 from skvae._torch import loop, sampling
 from skvae._torch.density_model import DensityModel
+from skvae._torch.networks import VAE
 from skvae._torch.objective import elbo_terms
 from skvae._torch.ranks import Noise
 from skvae._torch.sampling import ColumnSampler, RowTraining
@@ -346,3 +347,27 @@ def test_a_batch_larger_than_the_table_is_the_table(solver):
         for size in (60, 1000)
     ]
     np.testing.assert_array_equal(*scores)
+
+
+def test_frequent_columns_are_drawn_more_often():
+    means = torch.cat([torch.full((50,), 0.5), torch.full((9950,), 1e-4)]).double()
+    sampler, generator = ColumnSampler(means, 300), Generator().manual_seed(0)
+    none = torch.empty(0, dtype=torch.long)
+    totals = []
+    for _ in range(100):
+        columns, weights = sampler.draw(none, generator)
+        totals.append((means[columns] * weights).sum())
+    assert torch.stack(totals).std() < 0.1 * means.sum()  # with even probabilities 0.76
+
+
+def test_weights_of_inputs_are_read_as_often_as_a_batch_has_their_ones():
+    means = torch.tensor([1e-9, 0.01, 0.5], dtype=torch.float64)
+    network = VAE(3, 1, (), "relu", [np.zeros(3)], Generator())
+    optimizer = loop.make_optimizer(network, "adam", 0.01, 0.1)
+    training = RowTraining(network, means, 2, optimizer, batch_size=10)
+    expected = (1 - torch.exp(-10 * means)).clamp(min=sampling.MIN_SHARE)
+    for part in training.inputs:
+        torch.testing.assert_close(part.share, expected)
+    for part in training.outputs:
+        assert (part.share > expected).all()
+        assert (part.share <= 1).all()

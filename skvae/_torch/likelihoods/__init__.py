@@ -6,7 +6,7 @@ decoder's outputs into log-probabilities, means and samples. Everything is in na
 included.
 """
 
-from .base import Likelihood, LinearColumns, has_missing
+from .base import Likelihood, has_missing
 from .bernoulli import Bernoulli, LenientBernoulli, check_unit_interval
 from .categorical import Categorical
 from .choose import LIKELIHOODS, choose_likelihoods, in_unit_interval, is_binary, make_likelihood
@@ -31,7 +31,6 @@ __all__ = [
     "NegativeBinomial",
     "Poisson",
     "SpikeAndSlab",
-    "LinearColumns",
     "check_unit_interval",
     "choose_likelihoods",
     "has_missing",

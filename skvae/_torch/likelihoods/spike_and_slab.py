@@ -97,20 +97,23 @@ class SpikeAndSlab(ContaminatedGaussian):
         self.spike_, self.spike_share_ = torch.from_numpy(spike), torch.from_numpy(share)
         return location, scale, unit
 
+    @property
+    def place(self) -> Tensor:
+        """The spike in standardised units, (n_features,)."""
+        return (self.spike_ - self.location_) / self.scale_
+
     def linear_columns(self, X: Table) -> list[LinearColumns]:
         return []
 
     def inputs(self, x: Batch) -> Batch:
         assert isinstance(x, Tensor)
         # In the place of a missing value the mean of all values, not that of the slab.
-        mean = self.spike_share_ * (self.spike_ - self.location_) / self.scale_
-        return super().inputs(filled(x, mean.to(x)))
+        return super().inputs(filled(x, (self.spike_share_ * self.place).to(x)))
 
     def log_density(self, outputs: Sequence[Tensor], x: Tensor) -> Tensor:
-        place = (self.spike_ - self.location_) / self.scale_
         share = self.spike_share_.to(x)
-        spike = log_normal(x, place.to(x), self.min_variance_.to(x))
-        slab = log_normal(x, outputs[0], self.variance(outputs))
+        spike = log_normal(x, self.place.to(x), self.min_variance_.to(x))
+        slab = Gaussian.log_density(self, outputs, x)
         wide = log_normal(x, 0.0, self.spread_.to(x) ** 2)
         own = torch.logaddexp(F.logsigmoid(outputs[2]) + spike, F.logsigmoid(-outputs[2]) + slab)
         other = torch.logaddexp(share.log() + spike, torch.log1p(-share) + wide)
@@ -119,7 +122,7 @@ class SpikeAndSlab(ContaminatedGaussian):
     def spike_heights(self, x: Batch) -> Tensor:
         assert isinstance(x, Tensor)  # a prepared batch is dense
         variance = self.min_variance_.to(x)
-        distance = x - ((self.spike_ - self.location_) / self.scale_).to(x)
+        distance = x - self.place.to(x)
         # From the spike's variance to the geometric mean of that and the slab's, 1, if it is more.
         heights = -variance.log().clamp(max=0) / 4
         return filled(heights * (-(distance**2) / (2 * variance)).exp())

@@ -293,3 +293,13 @@ def test_a_trained_network_goes_on_with_the_share_it_came_down_to(monkeypatch):
     seen.clear()
     VAEDensityEstimator(early_stopping=True, **quick).fit(X)
     assert seen == [1] * 4
+
+
+def test_zeros_that_are_not_stored_count_in_the_scale():
+    rng = np.random.RandomState(0)
+    X = np.where(rng.rand(1000, 1) < 0.4, rng.gamma(2, size=(1000, 1)), 0)
+    X[0] = 1e4
+    dense, sparse = ContaminatedGaussian(), ContaminatedGaussian()
+    dense.start(X)
+    sparse.start(sp.csr_matrix(X))
+    torch.testing.assert_close(sparse.scale_, dense.scale_)

@@ -19,7 +19,7 @@ from skeleton import (
 from torch import Generator
 
 from skvae import VAEDensityEstimator, VAEOutlierDetector
-from skvae._torch.likelihoods import LIKELIHOODS, Mixed
+from skvae._torch.likelihoods import LIKELIHOODS, LenientBernoulli, Mixed, make_likelihood
 
 # Deliberately out of order, and two columns that are apart.
 COLUMNS = {
@@ -246,3 +246,9 @@ def test_fit_recovers_the_parameters_of_two_groups():
     assert_means_of_groups(found, means, second)
     decoded = density.inverse_transform(density.transform(X))
     assert (decoded[:, 3] == np.where(second, 1, 0)).mean() > 0.95
+
+
+def test_binary_columns_beside_those_that_are_named_take_any_value():
+    rng = np.random.RandomState(0)
+    X = np.column_stack([rng.randn(50), rng.rand(50, 2) < 0.5])
+    assert LenientBernoulli in map(type, make_likelihood({"gaussian": [0]}, X).parts)

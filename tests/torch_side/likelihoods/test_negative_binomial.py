@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import scipy.stats
 import torch
-from skeleton import CountTests, decoded_means, fitted, log_prob, outputs_at, prepared
+from skeleton import CountTests, fitted, log_prob, outputs_at, prepared
 
+from skvae import VAEDensityEstimator
 from skvae._torch.likelihoods import NegativeBinomial
 
 
@@ -77,8 +78,23 @@ class TestNegativeBinomial(CountTests):
         second = np.arange(1000) % 2 == 0
         X = self.two_groups(np.random.RandomState(0), second)
         start = np.exp(NegativeBinomial().start(X)[1])
-        density, _ = decoded_means("negative_binomial", X)
+        density = VAEDensityEstimator(likelihood="negative_binomial", random_state=0).fit(X)
         _, log_r = outputs_at(density._model, density.transform(X))
         # Over both groups the columns vary more than in either.
         assert start[1] < 2
-        assert 5 < np.exp(log_r.mean(axis=0)[1]) < 20
+        assert 7 < np.exp(log_r.mean(axis=0)[1]) < 15
+
+
+def test_start_of_a_single_large_count_is_within_bounds():
+    X = np.zeros((10_000, 1))
+    X[0] = 1e8
+    _, log_r = NegativeBinomial().start(X)
+    assert (np.abs(log_r) <= NegativeBinomial.MAX_LOG_R).all()
+
+
+def test_spread_of_logarithms_is_that_beyond_poissons():
+    # The logarithms of counts of mean m vary by about 1 / m + 1 / r.
+    ((_, log_r),) = NegativeBinomial().spread_outputs(
+        torch.zeros(1, 1), torch.tensor([4.0]), torch.tensor([0.5])
+    )
+    assert log_r.exp().item() == pytest.approx(4)

@@ -260,3 +260,17 @@ def test_samples_of_a_sparse_table_are_sparse():
     drawn = density.sample(500, random_state=0)
     assert sp.issparse(drawn)
     assert drawn.nnz / 500 == pytest.approx(0.2, abs=0.08)
+
+
+def test_contaminated_values_are_spikes_as_often_as_in_training_and_have_the_mean_of_all():
+    rng = np.random.RandomState(0)
+    likelihood = SpikeAndSlab()
+    likelihood.start(np.where(rng.rand(500, 1) < 0.7, 0.0, rng.randn(500, 1) + 5))
+    likelihood.share = 1.0
+    zero = torch.zeros(4000, 1, dtype=torch.float64)
+    outputs = [zero, zero, zero - 9]  # of itself no value is a spike
+    share = likelihood.spike_share_.item()
+    drawn = likelihood.sample(outputs, torch.Generator().manual_seed(0))
+    assert (drawn == 0).double().mean().item() == pytest.approx(share, abs=0.04)
+    expected = (1 - share) * likelihood.location_.item()
+    assert likelihood.mean(outputs)[0].item() == pytest.approx(expected, rel=1e-6)
