@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone, is_outlier_detector
 from sklearn.utils import Tags, get_tags, indexable
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
@@ -62,7 +63,7 @@ class DetectorWrapper(MetaEstimatorMixin, DocumentationLink, BaseEstimator):
         if X is None or isinstance(X, str):
             given = "None; pass a table" if X is None else "one text; pass a list of texts"
             raise ValueError(f"X is {given}.")
-        if isinstance(X, Mapping):
+        if isinstance(X, Mapping) and not sp.issparse(X):  # SciPy's DOK matrices are dicts
             raise TypeError(f"X is a {type(X).__name__}; pass a table, such as a DataFrame of it.")
         if not is_outlier_detector(self.estimator):
             raise TypeError(
