@@ -335,11 +335,10 @@ def _find_tight_kind(divisions: list[_Mixture], likeliest: int, X: Any) -> _Grou
     some of what is unlike the others, and all together find more of it than the likeliest.
     """
     kinds = [_smaller_kind(division) for division in divisions]
-    are_tight = [
-        _is_tight(kind, division, X) for kind, division in zip(kinds, divisions, strict=True)
-    ]
-    if not (are_tight[likeliest] or np.mean(are_tight) >= MIN_SHARE_OF_MIXTURES):
-        return None
+    if not _is_tight(kinds[likeliest], divisions[likeliest], X):
+        n_tight = sum(map(_is_tight, kinds, divisions, itertools.repeat(X)))
+        if n_tight < MIN_SHARE_OF_MIXTURES * len(divisions):
+            return None
     return _agreed([memberships for memberships, _ in kinds], X)
 
 

@@ -70,12 +70,16 @@ def columns_of_fit(
 
     Later rows may have other names and types, by which the columns were found.
     """
-    given = estimator.likelihood
-    known, said = vars(estimator).get("_likelihood_of_fit", (None, None))
-    if before is None or known is not given or said != _as_it_is_now(given):
-        before = resolve_likelihood(given, X)
+    if before is None or not is_of_fit(estimator):
+        before = resolve_likelihood(estimator.likelihood, X)
     keep_in_mind(estimator)
     return before
+
+
+def is_of_fit(estimator: BaseEstimator) -> bool:
+    """Whether the parameter `likelihood` is the one that the last fit had, and says the same."""
+    known, said = vars(estimator).get("_likelihood_of_fit", (None, None))
+    return known is estimator.likelihood and said == _as_it_is_now(estimator.likelihood)
 
 
 def keep_in_mind(estimator: BaseEstimator) -> None:

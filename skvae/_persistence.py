@@ -33,7 +33,7 @@ from ._file import (
     shown,
 )
 from ._imputer import VAEImputer
-from ._likelihoods import LIKELIHOODS, keep_in_mind
+from ._likelihoods import LIKELIHOODS, is_of_fit, keep_in_mind
 from ._meta import DetectorWrapper
 from ._outlier import VAEOutlierDetector
 
@@ -217,9 +217,7 @@ def columns_of(estimator: Any) -> Any:
     """Likelihoods by index of column, as the density in a fitted estimator found them, if any."""
     if isinstance(estimator, DetectorWrapper | FrozenEstimator):
         return columns_of(getattr(estimator, "estimator_", estimator.estimator))
-    likelihood = getattr(estimator, "likelihood", None)
-    of_fit, _ = vars(estimator).get("_likelihood_of_fit", (likelihood, None))
-    if likelihood is not of_fit:
+    if hasattr(estimator, "likelihood") and not is_of_fit(estimator):
         return None  # it was set after the fit
     density = getattr(estimator, "density_", estimator)
     return getattr(density, "_column_likelihoods", None)

@@ -816,23 +816,3 @@ def test_score_is_the_accuracy_in_the_labels_of_the_data(rows):
     y = labels("ham", "spam")
     classifier = OutlierClassifier(DETECTORS[0]).fit(rows, y)
     assert classifier.score(rows, y) == np.mean(classifier.predict(rows) == y)
-
-
-class PyODSigns(OutlierMixin, BaseEstimator):
-    """Predicts 1 for an outlier and 0 for an inlier."""
-
-    def fit(self, X, y=None):
-        return self
-
-    def decision_function(self, X):
-        return np.asarray(X)[:, 0]
-
-    def predict(self, X):
-        return (np.asarray(X)[:, 0] > 0.5).astype(int)
-
-
-def test_signs_are_judged_by_rows_from_all_over_the_table():
-    """The first half of this one would do for -1 and 1."""
-    X = np.r_[np.ones((300, 1)), np.zeros((300, 1))]
-    with pytest.raises(TypeError, match="signs"):
-        OutlierClassifier(PyODSigns()).fit(X, X[:, 0])

@@ -966,6 +966,11 @@ def test_columns_that_are_set_after_the_fit_are_not_taken_for_those_of_the_fit(
     loaded = skvae.load(tmp_path / "as_fitted")
     assert loaded.likelihood == {"gaussian": [0, 1]}
     skvae.save(loaded, tmp_path / "again")
+    given = estimator.likelihood
     estimator.set_params(likelihood=changed)
+    with pytest.raises(TypeError, match="likelihood"):
+        skvae.save(estimator, tmp_path / "changed")
+    given["gaussian"] = slice(1, 3)  # in place
+    estimator.set_params(likelihood=given)
     with pytest.raises(TypeError, match="likelihood"):
         skvae.save(estimator, tmp_path / "changed")

@@ -42,7 +42,7 @@ def top_contributions(explanation, feature_names=None, *, n_features=5):
     Examples
     --------
     >>> import numpy as np
-    >>> from sklearn.utils import Bunch, check_consistent_length, column_or_1d
+    >>> from sklearn.utils import Bunch
     >>> from skvae.inspection import top_contributions
     >>> explanation = Bunch(contributions=np.array([[-1.0, 2.0, -3.0]]))
     >>> top_contributions(explanation, ["win", "the", "prize"], n_features=2)

@@ -135,7 +135,7 @@ class ScoreDistributionDisplay:
         limits = None
         if np.ptp(scores) <= ROUNDING * np.abs(scores).max():
             # Those that NumPy gives equal scores; between scores equal up to rounding is no bin.
-            margin = max(0.5, len(scores) * ROUNDING * np.abs(scores[0]))
+            margin = max(0.5, ROUNDING * np.abs(scores[0]))
             limits = scores[0] - margin, scores[0] + margin
         edges = np.histogram_bin_edges(scores, bins, limits)
         of_class = classes(self.y, len(scores))
