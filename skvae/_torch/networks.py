@@ -101,7 +101,7 @@ class OutputLinear(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         if rounds_products(weight):
             x, weight = x.bfloat16(), weight.bfloat16()
-            y = x @ weight.T + bias
+            y = (x @ weight.T).to(bias.dtype).add_(bias)
         else:
             weights, biases = (t.split(N_OUTPUTS_AT_ONCE) for t in (weight, bias))
             y = torch.cat([F.linear(x, *part) for part in zip(weights, biases, strict=True)], -1)

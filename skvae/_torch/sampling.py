@@ -104,8 +104,8 @@ class FeatureRows:
             self.parts.append((columns, rows.detach()[:n_rows], rows.grad[:n_rows]))
             rows.grad = None
 
-    def take(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Columns of all pieces, each once, their rows, and the gradient with weight decay.
+    def take(self) -> tuple[Tensor, Tensor]:
+        """Columns of all pieces, each once, and the gradient of their rows with weight decay.
 
         The decay is divided by the share of the steps that a row takes part in, so that its mean
         over steps is that of a step that trains all rows.
@@ -124,7 +124,7 @@ class FeatureRows:
         if self.decay:
             share = self.share.index_select(0, columns).to(rows)
             gradient.addcdiv_(rows, share[:, None], value=self.decay)
-        return columns, rows, gradient
+        return columns, gradient
 
 
 class RowTraining:
@@ -207,11 +207,11 @@ class RowTraining:
         """
         self._keep_gradients()
         for part in [*self.inputs, *self.outputs]:
-            columns, rows, gradient = part.take()
+            columns, gradient = part.take()
             if isinstance(optimizer, torch.optim.Adam):
                 gradient = self._adam_direction(part, columns, gradient, optimizer)
             rate = optimizer.param_groups[0]["lr"]
-            part.whole.index_copy_(0, columns, rows.sub_(gradient, alpha=rate))
+            part.whole.index_add_(0, columns, gradient, alpha=-rate)
 
     def _keep_gradients(self) -> None:
         """Put the gradients of the latest piece of the batch aside, if there is one."""

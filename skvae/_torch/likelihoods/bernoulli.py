@@ -39,35 +39,40 @@ def check_unit_interval(
     )
 
 
-# Times that `sum_softplus` multiplies pairs of factors before it takes logarithms.
-N_PAIRINGS = 5
+# Factors that are multiplied before a logarithm is taken of them.
+N_FACTORS = 4
+
+# Logits from which on log(1 + exp(l)) is l to the last digit, in single and in double precision.
+LARGE_LOGITS = {torch.float32: 20.0, torch.float64: 40.0}
 
 
-def sum_softplus(
-    logits: Tensor, probabilities: Tensor | None = None, column_weights: Tensor | None = None
-) -> Tensor:
-    """Sum over the last dimension of log(1 + exp(l)), without a logarithm for each.
+def softplus_sums(
+    logits: Tensor, column_weights: Tensor | None = None, *, with_probabilities: bool = False
+) -> tuple[Tensor, Tensor | None]:
+    """Sum over the last dimension of log(1 + exp(l)), without a logarithm for each, and sigmoid(l).
 
-    log(1 + exp(l)) = max(l, 0) - log sigmoid(|l|), of which sigmoid(|l|) is in [1/2, 1]: products
-    of 2^5 of them neither underflow nor lose digits. Where the probabilities sigmoid(l) are known,
-    sigmoid(|l|) is the larger of p and 1 - p. With weights it is a weighted sum, and there is a
-    logarithm for each.
+    With weights it is a weighted sum, and there is a logarithm for each. The probabilities, of the
+    same shape as the logits, are made from the same exponentials; they are None if not asked for.
     """
-    positive = logits.clamp(min=0)
-    total = positive.sum(-1) if column_weights is None else positive @ column_weights
-    factors = positive
-    if probabilities is None:
-        torch.abs(logits, out=factors).sigmoid_()
-    else:
-        torch.sub(probabilities, 0.5, out=factors).abs_().add_(0.5)
+    exponentials = logits.exp()
+    factors = exponentials + 1 if with_probabilities else exponentials.add_(1)
     if column_weights is not None:
-        return total - factors.log_() @ column_weights
-    for _ in range(N_PAIRINGS):
-        half, odd = divmod(factors.shape[-1], 2)
-        if odd:
-            total -= factors[..., -1].log()
-        factors = factors[..., :half].mul_(factors[..., half : 2 * half])
-    return total - factors.log().sum(-1)
+        sums = factors.log() @ column_weights
+    else:
+        n_products, n_left = divmod(logits.shape[-1], N_FACTORS)
+        paired, left = factors.split([N_FACTORS * n_products, n_left], -1)
+        products = paired.unflatten(-1, (N_FACTORS, n_products)).prod(-2)
+        sums = products.log_().sum(-1) + left.log().sum(-1)
+    if sums.isinf().any():
+        # A product has overflowed: of large logits all but a part that is not too large is added.
+        large = LARGE_LOGITS[logits.dtype]
+        rest = (logits - large).clamp(min=0)
+        sums, probabilities = softplus_sums(
+            logits.clamp(max=large), column_weights, with_probabilities=with_probabilities
+        )
+        more = rest.sum(-1) if column_weights is None else rest @ column_weights
+        return sums + more, probabilities
+    return sums, exponentials.div_(factors) if with_probabilities else None
 
 
 class BernoulliTerms(torch.autograd.Function):
@@ -85,10 +90,12 @@ class BernoulliTerms(torch.autograd.Function):
         values: Tensor,
         column_weights: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
-        probabilities = torch.sigmoid(logits) if ctx.needs_input_grad[0] else None
+        sums, probabilities = softplus_sums(
+            logits, column_weights, with_probabilities=ctx.needs_input_grad[0]
+        )
         ctx.save_for_backward(probabilities, places, values, column_weights)
         at_values = logits if places is None else logits.flatten(-2).index_select(-1, places)
-        return -sum_softplus(logits, probabilities, column_weights), at_values * values
+        return -sums, at_values * values
 
     @staticmethod
     @once_differentiable

@@ -1,6 +1,7 @@
 """Zeros and ones."""
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from skeleton import AS_TABLE, LikelihoodTests, fitted, log_prob, prepared, rand
 from torch.distributions import Bernoulli as TorchBernoulli
 
 from skvae._torch.likelihoods import Bernoulli, LenientBernoulli
+from skvae._torch.likelihoods.bernoulli import BernoulliTerms
 
 
 class TestBernoulli(LikelihoodTests):
@@ -94,3 +96,33 @@ class TestLenientBernoulli(TestBernoulli):
         outputs = random_outputs(biases, len(X))
         halves = log_prob(likelihood, outputs, np.full_like(X, 0.5))
         np.testing.assert_allclose(halves, -6 * np.log(len(X) + 1))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("width", [1, 4, 7, 33])
+def test_logits_of_any_size_have_their_sum_and_their_gradient(width, weighted, dtype):
+    generator = torch.Generator().manual_seed(width)
+    scale = torch.tensor([1, 10, 30, 1e3])[:, None]  # of the last two, products overflow
+    values = torch.randn(4, width, generator=generator) * scale
+    logits = values.to(dtype).requires_grad_()
+    weights = torch.rand(width, generator=generator).to(dtype) if weighted else None
+    nothing = torch.zeros(4, width, dtype=dtype)
+    baseline, _ = BernoulliTerms.apply(logits, None, nothing, weights)
+    baseline.sum().backward()
+    exact = values.double()
+    factors = torch.ones(width) if weights is None else weights.double()
+    rtol = 1e-6 if dtype == torch.float32 else 1e-13
+    expected = -torch.logaddexp(exact, exact.new_zeros(())) @ factors.double()
+    torch.testing.assert_close(baseline.detach().double(), expected, rtol=rtol, atol=width * rtol)
+    expected = -exact.sigmoid() * factors
+    smallest = torch.finfo(dtype).tiny
+    torch.testing.assert_close(logits.grad.double(), expected, rtol=4 * rtol, atol=smallest)
+
+
+def test_an_infinite_logit_is_an_infinite_loss_and_nan_stays():
+    logits = torch.tensor([[math.inf, 0.0], [math.nan, 0.0], [-math.inf, 0.0]])
+    baseline, _ = Bernoulli().terms([logits], torch.zeros(3, 2))
+    torch.testing.assert_close(
+        baseline, torch.tensor([-math.inf, math.nan, -math.log(2)]), equal_nan=True
+    )
