@@ -41,23 +41,31 @@ MIN_PRIOR_LOG_VARIANCE = -8.0
 # Share of non-zeros in dense rows below which a product by index is faster than that of matrices.
 MAX_SPARSE_SHARE = 0.1
 
-
 # Features that are drawn between two products with those before.
 FEATURES_AT_A_TIME = 64
 
-# Outputs that one product gives in training.
-N_OUTPUTS_AT_ONCE = 1024
+# Fewest outputs that training makes by `OutputLinear`: of fewer the products are not what takes the
+# time.
+MIN_OUTPUTS = 1024
 
-# Fewest features for which training rounds the factors of the output's products to bfloat16, where
-# the processor has instructions for that: of fewer the products are not what takes the time.
-MIN_FEATURES_TO_ROUND = 1024
+# Where rows start in memory for products to be fast: at multiples of so many numbers.
+ALIGNMENT = 16
 
 
 def rounds_products(weight: Tensor) -> bool:
     """Whether products with an output's weight are faster, and as good, with rounded factors."""
-    if weight.dtype != torch.float32 or len(weight) < MIN_FEATURES_TO_ROUND:
-        return False
-    return has_bfloat16(weight.device)
+    return weight.dtype == torch.float32 and has_bfloat16(weight.device)
+
+
+def aligned_product(x: Tensor, weight: Tensor) -> Tensor:
+    """`x @ weight.T`, rows of which start at multiples of `ALIGNMENT`, (..., n_outputs)."""
+    if x.device.type != "cpu":
+        return x @ weight.T
+    n_outputs = len(weight)
+    rows = x.flatten(0, -2)
+    aligned = x.new_empty(len(rows), -(-n_outputs // ALIGNMENT) * ALIGNMENT)
+    y = torch.mm(rows, weight.T, out=aligned[:, :n_outputs])
+    return y.unflatten(0, x.shape[:-1])
 
 
 def multiply(x: Batch, weight: Tensor) -> Tensor:
@@ -93,8 +101,8 @@ class OutputLinear(torch.autograd.Function):
     """`F.linear` for many outputs, as training wants it: fast.
 
     Where it pays, factors and products are rounded to bfloat16, and only the sums of which a
-    product consists are in float32. Elsewhere the product is made in blocks: with some libraries
-    one whose rows have an odd length takes longer than its blocks and their copies.
+    product consists are in float32. Elsewhere the rows of the product are aligned: with some
+    libraries rows of an odd length, one behind the other, take a third longer.
     """
 
     @staticmethod
@@ -103,8 +111,7 @@ class OutputLinear(torch.autograd.Function):
             x, weight = x.bfloat16(), weight.bfloat16()
             y = (x @ weight.T).to(bias.dtype).add_(bias)
         else:
-            weights, biases = (t.split(N_OUTPUTS_AT_ONCE) for t in (weight, bias))
-            y = torch.cat([F.linear(x, *part) for part in zip(weights, biases, strict=True)], -1)
+            y = aligned_product(x, weight) + bias
         ctx.save_for_backward(x, weight)
         return y
 
@@ -128,7 +135,7 @@ class Output(nn.Module):
         nn.init.xavier_uniform_(self.weight, generator=generator)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.weight.requires_grad and len(self.weight) >= N_OUTPUTS_AT_ONCE:
+        if self.weight.requires_grad and len(self.weight) >= MIN_OUTPUTS:
             return OutputLinear.apply(x, self.weight, self.bias)
         return F.linear(x, self.weight, self.bias)
 
