@@ -79,7 +79,7 @@ class BernoulliTerms(torch.autograd.Function):
     """`Bernoulli.terms` of rows without missing values.
 
     `places` and `values` are those of a CSR batch; for dense rows, None and all values. What the
-    gradient needs of the logits are their probabilities, which the loss is made from, too.
+    gradient needs of the logits are their probabilities, which come with the loss.
     """
 
     @staticmethod
