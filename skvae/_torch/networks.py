@@ -58,7 +58,7 @@ def rounds_products(weight: Tensor) -> bool:
 
 
 def aligned_product(x: Tensor, weight: Tensor) -> Tensor:
-    """`x @ weight.T`, rows of which start at multiples of `ALIGNMENT`, (..., n_outputs)."""
+    """`x @ weight.T`, (..., n_outputs); on the CPU its rows start at multiples of `ALIGNMENT`."""
     if x.device.type != "cpu":
         return x @ weight.T
     n_outputs = len(weight)
@@ -101,8 +101,8 @@ class OutputLinear(torch.autograd.Function):
     """`F.linear` for many outputs, as training wants it: fast.
 
     Where it pays, factors and products are rounded to bfloat16, and only the sums of which a
-    product consists are in float32. Elsewhere the rows of the product are aligned: with some
-    libraries rows of an odd length, one behind the other, take a third longer.
+    product consists are in float32. Elsewhere the rows of the product are aligned: some libraries
+    take longer for rows of an odd length, one behind the other.
     """
 
     @staticmethod

@@ -39,7 +39,8 @@ def check_unit_interval(
     )
 
 
-# Factors that are multiplied before a logarithm is taken of them.
+# Factors that are multiplied before a logarithm is taken of them. Four of the large logits below do
+# not overflow.
 N_FACTORS = 4
 
 # Logits from which on log(1 + exp(l)) is l to the last digit, in single and in double precision.
